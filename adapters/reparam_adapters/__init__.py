@@ -1,0 +1,1 @@
+"""Checkpoint formats: each module here provides the functions of `reparam.checkpoint.Format`."""

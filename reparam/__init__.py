@@ -1,0 +1,106 @@
+"""Structural re-parameterization on weights alone.
+
+    import reparam
+
+    reparam.fuse("repvgg.safetensors", "deploy.safetensors")
+    reparam.verify("repvgg.safetensors", "deploy.safetensors").ok
+
+Names are loaded when they are first used: the command line answers `--help` without NumPy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reparam.algebra import concat_branches, merge_sequential, sum_branches
+    from reparam.checkpoint import open_checkpoint
+    from reparam.errors import (
+        BorderError,
+        CheckpointError,
+        ExpressionError,
+        NumericError,
+        PlanError,
+        RecipeError,
+        ReparamError,
+        ShapeError,
+        VerificationError,
+    )
+    from reparam.fusing import fuse, fuse_state_dict
+    from reparam.geometry import dilate_kernel, pad_kernel
+    from reparam.layers import average_pool, channel_scale, fuse_conv_bn, identity_kernel
+    from reparam.linear import Conv
+    from reparam.planning import plan
+    from reparam.plans import Plan
+    from reparam.rounding import round_to
+    from reparam.verifying import verify
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "algebra": ("concat_branches", "merge_sequential", "sum_branches"),
+    "checkpoint": ("open_checkpoint",),
+    "errors": (
+        "BorderError",
+        "CheckpointError",
+        "ExpressionError",
+        "NumericError",
+        "PlanError",
+        "RecipeError",
+        "ReparamError",
+        "ShapeError",
+        "VerificationError",
+    ),
+    "fusing": ("fuse", "fuse_state_dict"),
+    "geometry": ("dilate_kernel", "pad_kernel"),
+    "layers": ("average_pool", "channel_scale", "fuse_conv_bn", "identity_kernel"),
+    "linear": ("Conv",),
+    "plans": ("Plan",),
+    "planning": ("plan",),
+    "rounding": ("round_to",),
+    "verifying": ("verify",),
+}
+
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: RUF022  grouped by what a reader looks for
+    "fuse",
+    "fuse_state_dict",
+    "plan",
+    "verify",
+    "open_checkpoint",
+    "Conv",
+    "Plan",
+    "fuse_conv_bn",
+    "pad_kernel",
+    "identity_kernel",
+    "sum_branches",
+    "merge_sequential",
+    "dilate_kernel",
+    "concat_branches",
+    "average_pool",
+    "channel_scale",
+    "round_to",
+    "ReparamError",
+    "BorderError",
+    "CheckpointError",
+    "ExpressionError",
+    "NumericError",
+    "PlanError",
+    "RecipeError",
+    "ShapeError",
+    "VerificationError",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,7 @@
+"""`python -m reparam`."""
+
+import sys
+
+from reparam.cli import main
+
+sys.exit(main())

@@ -1,0 +1,136 @@
+"""The command `reparam`: arguments in, verbs called, exit codes out; no logic of its own.
+
+Exit codes: 0 done; 1 verification found a difference; 2 refused or bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DONE, DIFFERENT, REFUSED = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Words after `reparam`; None for those of the process.
+
+    Returns:
+        The exit code.
+    """
+    options = parser().parse_args(arguments)
+    # The command runs one block at a time; BLAS threads would only cost start-up time.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from reparam import commands  # noqa: PLC0415  NumPy is imported below here, not for --help
+    from reparam.errors import ReparamError, VerificationError  # noqa: PLC0415
+
+    try:
+        code: int = getattr(commands, options.command)(options)
+        sys.stdout.flush()
+    except VerificationError as error:
+        return _complain(error, DIFFERENT)
+    except ReparamError as error:
+        return _complain(error, REFUSED)
+    except BrokenPipeError:
+        # the reader went away; leave the interpreter nothing to flush into the closed pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{error.strerror or error}", REFUSED)
+    except KeyboardInterrupt:
+        return _complain("interrupted; no output was written", 130)
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    top = argparse.ArgumentParser(
+        prog="reparam",
+        description="Fuse train-form checkpoints into their deploy form, on weights alone.",
+        epilog="Exit codes: 0 done; 1 verification found a difference; 2 refused or bad input.",
+    )
+    top.add_argument("--version", action="version", version=f"reparam {_version()}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    inspect = commands.add_parser("inspect", help="show what would be fused; reads the header only")
+    inspect.add_argument("file", metavar="FILE")
+    _add_common(inspect)
+
+    fuse = commands.add_parser("fuse", help="write the deploy form of a checkpoint")
+    fuse.add_argument("file", metavar="FILE")
+    fuse.add_argument("-o", "--output", metavar="OUT", help="the file to write")
+    _add_common(fuse)
+    fuse.add_argument(
+        "--batch-norm",
+        choices=("remove", "neutral"),
+        default="remove",
+        help="remove norms (convolutions gain a bias), or keep them as carriers of the bias so "
+        "that the unmodified model loads the result (default: remove)",
+    )
+    fuse.add_argument(
+        "--dtype",
+        choices=("keep", "float32", "float16", "bfloat16"),
+        default="keep",
+        help="dtype of fused tensors; all others are copied as they are (default: keep)",
+    )
+    fuse.add_argument(
+        "--plan", metavar="PLAN.json", help="carry out a plan that inspect --json wrote"
+    )
+    fuse.add_argument("--dry-run", action="store_true", help="plan only, write nothing")
+    fuse.add_argument("--no-verify", action="store_true", help="do not check fused blocks")
+    fuse.add_argument("--overwrite", action="store_true", help="replace an existing OUT")
+
+    verify = commands.add_parser("verify", help="decide whether AFTER is the deploy form of BEFORE")
+    verify.add_argument("before", metavar="BEFORE")
+    verify.add_argument("after", metavar="AFTER")
+    _add_common(verify)
+
+    recipes = commands.add_parser("recipes", help="list the known families, or show one")
+    recipes.add_argument("name", metavar="NAME", nargs="?")
+    return top
+
+
+def _add_common(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--recipe",
+        action="append",
+        metavar="NAME|FILE.toml",
+        help="use this recipe instead of all built-in ones; may be repeated",
+    )
+    command.add_argument(
+        "--eps",
+        type=_eps,
+        metavar="E",
+        help="constant of the norms, overriding config.json and the recipe",
+    )
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _eps(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: expected a finite number of at least 0")
+    return value
+
+
+def _version() -> str:
+    from reparam import __version__  # noqa: PLC0415  the package itself is light
+
+    return __version__
+
+
+def _complain(what: Any, code: int) -> int:
+    print(f"reparam: {what}", file=sys.stderr)  # noqa: T201  the command's voice
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

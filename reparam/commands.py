@@ -1,0 +1,172 @@
+"""What each command of the command line does: call a verb, print its report."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reparam.errors import PlanError
+from reparam.fusing import fuse as fuse_file
+from reparam.plan_json import as_dict
+from reparam.planning import plan
+from reparam.plans import Plan
+from reparam.recipe import find_recipes
+from reparam.report import FUSION_HEADS, fusion_rows, remarks
+from reparam.verifying import verify as verify_files
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable, Sequence
+
+PATIENCE = 1.0
+"""Seconds after which a progress bar is worth looking at."""
+
+
+def inspect(options: Namespace) -> int:
+    """Show a plan."""
+    found = plan(options.file, recipe=options.recipe, eps=options.eps)
+    if options.json:
+        _print_json(as_dict(found))
+    elif sys.stdout.isatty():
+        _print_plan(found)
+    else:
+        _print(str(found))
+    return 0
+
+
+def fuse(options: Namespace) -> int:
+    """Fuse a file."""
+    if options.output is None and not options.dry_run:
+        raise PlanError("fuse needs -o OUT, the file to write, or --dry-run.")
+    chosen = None
+    if options.plan is not None:
+        if options.recipe or options.eps is not None:
+            raise PlanError("--plan says recipe and eps already; leave --recipe and --eps out.")
+        chosen = Plan.from_json(Path(options.plan).read_text(encoding="utf-8"))
+    with _Progress() as progress:
+        report = fuse_file(
+            options.file,
+            None if options.dry_run else options.output,
+            recipe=options.recipe,
+            eps=options.eps,
+            batch_norm=options.batch_norm,
+            dtype=options.dtype,
+            plan=chosen,
+            verify=not options.no_verify,
+            overwrite=options.overwrite,
+            progress=progress.step,
+        )
+    if options.json:
+        _print_json(report.as_dict())
+    else:
+        _print(str(report))
+    return 0
+
+
+def verify(options: Namespace) -> int:
+    """Compare two files."""
+    report = verify_files(options.before, options.after, recipe=options.recipe, eps=options.eps)
+    if options.json:
+        _print_json(report.as_dict())
+    else:
+        _print(str(report))
+    return 0 if report.ok else 1
+
+
+def recipes(options: Namespace) -> int:
+    """List the recipes, or show one."""
+    found = find_recipes(None if options.name is None else [options.name])
+    if options.name is None:
+        rows = [
+            (
+                r.name,
+                r.title,
+                "ask" if r.eps.value is None else f"{r.eps.value:g}",
+                ", ".join(s.name for s in r.spellings),
+            )
+            for r in found
+        ]
+        _table(("name", "networks", "eps", "spellings"), rows)
+        return 0
+    for recipe in found:
+        lines = [f"{recipe.name}: {recipe.title}", f"paper: {recipe.paper or 'none'}"]
+        lines += [f"note: {note}" for note in recipe.notes]
+        lines += [f"assumes: {fact}" for fact in recipe.assumes]
+        for spelling in recipe.spellings:
+            lines.append(f"spelling {spelling.name}:")
+            eps = spelling.eps
+            lines.append(
+                f"  eps {eps.value:g} ({eps.source})"
+                if eps.value is not None
+                else f"  eps must be given: {eps.ask} ({eps.source})"
+            )
+            for block in spelling.blocks:
+                lines.append(f"  at {block.at or 'the root'}:")
+                lines += [f"    {line}" for line in block.texts()]
+        _print("\n".join(lines))
+    return 0
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _print_json(values: dict[str, Any]) -> None:
+    _print(json.dumps(values, indent=1, ensure_ascii=False))
+
+
+def _print_plan(found: Plan) -> None:
+    _table(FUSION_HEADS, fusion_rows(found), title=f"{found.source}: {len(found.fusions)} fusions")
+    _print("\n".join([f"{len(found.copies)} tensors copied", *remarks(found)]))
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
+    """Print a table: with rules and wrapping on a terminal, plain columns when piped."""
+    if not sys.stdout.isatty():
+        widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
+        for row in (heads, *rows):
+            _print("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
+        return
+    from rich.console import Console  # noqa: PLC0415  only a terminal is worth its 40 ms
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(*heads, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*map(Text, row))  # Text: names are data, never markup
+    Console().print(table)
+
+
+class _Progress:
+    """A progress bar on a terminal, from the moment the work has lasted `PATIENCE` seconds."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.bar: Any = None
+        self.task: Any = None
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    @property
+    def step(self) -> Callable[[int, int], None] | None:
+        """What `fuse` calls after each block; None where nobody looks."""
+        return self._step if sys.stderr.isatty() else None
+
+    def _step(self, done: int, total: int) -> None:
+        if self.bar is None and time.monotonic() - self.started > PATIENCE:
+            from rich.console import Console  # noqa: PLC0415
+            from rich.progress import Progress  # noqa: PLC0415
+
+            self.bar = Progress(console=Console(stderr=True), transient=True)
+            self.task = self.bar.add_task("fusing", total=total)
+            self.bar.start()
+        if self.bar is not None:
+            self.bar.update(self.task, completed=done)

@@ -1,0 +1,305 @@
+"""A branch expression bound to a checkpoint: tensor names and explicit geometry, no arrays.
+
+`reparam.resolve` makes these trees from an expression and a header. They have two readings,
+`reparam.fold` (one convolution) and `reparam.reference` (run it on an image), and both may ask for
+a slab of output channels, so that a block is never in memory as a whole. What both need to know
+about channels is here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+Axes = tuple[int, ...]
+Rows = tuple[int, int]
+"""A half-open range of channels."""
+
+
+class Read(Protocol):
+    """Gives a tensor by name in its stored dtype, or some of its rows."""
+
+    def __call__(self, name: str, rows: Rows | None = None, /) -> NDArray[Any]:
+        """Return the tensor, or its rows `start:stop` along axis 0."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConvOp:
+    """A convolution or linear layer: `weight` has shape `(out, in // groups, *space)`."""
+
+    weight: str
+    bias: str | None
+    shape: Axes
+    groups: int
+    dilation: Axes
+    origin: Axes
+    transposed: bool = False
+    border: Literal["zero", "image", "valid"] = "zero"
+
+    @property
+    def outputs(self) -> int:
+        """Number of output channels."""
+        return self.shape[1] * self.groups if self.transposed else self.shape[0]
+
+    @property
+    def inputs(self) -> int:
+        """Number of input channels."""
+        return self.shape[0] if self.transposed else self.shape[1] * self.groups
+
+
+@dataclass(frozen=True, slots=True)
+class NormOp:
+    """A batch normalization with its statistics; `weight` and `bias` may be absent."""
+
+    mean: str
+    var: str
+    weight: str | None
+    bias: str | None
+    channels: int
+    eps: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleOp:
+    """Multiplication by a stored vector, or by a stored number where `single`."""
+
+    tensor: str
+    channels: int
+    single: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NumberOp:
+    """Multiplication by a constant of the recipe."""
+
+    value: float
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
+class AverageOp:
+    """An average pool at stride 1 that counts its zero padding."""
+
+    size: Axes
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChainOp:
+    """Operations one after the other; with none, the identity."""
+
+    steps: tuple[Operation, ...]
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
+class SumOp:
+    """Parallel branches with their signs."""
+
+    terms: tuple[tuple[int, Operation], ...]
+
+
+Operation = ConvOp | NormOp | ScaleOp | NumberOp | AverageOp | ChainOp | SumOp
+
+
+def outputs(op: Operation) -> int:
+    """Return the number of output channels."""
+    match op:
+        case ConvOp():
+            return op.outputs
+        case ChainOp(steps):
+            return outputs(steps[-1]) if steps else op.channels
+        case SumOp(terms):
+            return outputs(terms[0][1])
+        case _:
+            return op.channels
+
+
+def inputs(op: Operation) -> int:
+    """Return the number of input channels."""
+    match op:
+        case ConvOp():
+            return op.inputs
+        case ChainOp(steps):
+            return inputs(steps[0]) if steps else op.channels
+        case SumOp(terms):
+            return inputs(terms[0][1])
+        case _:
+            return op.channels
+
+
+def reach(op: Operation, rows: Rows) -> Rows:
+    """Return the range of input channels that the output channels `rows` depend on.
+
+    Args:
+        op: Any operation.
+        rows: Output channels; whole groups of every grouped convolution in it.
+    """
+    match op:
+        case ConvOp():
+            if op.groups == 1 or op.transposed:
+                return 0, op.inputs
+            per_group = op.outputs // op.groups
+            first, last = rows[0] // per_group, -(-rows[1] // per_group)
+            return first * op.shape[1], last * op.shape[1]
+        case ChainOp(steps):
+            for step in reversed(steps):
+                rows = reach(step, rows)
+            return rows
+        case SumOp(terms):
+            ranges = [reach(term, rows) for _, term in terms]
+            return min(r[0] for r in ranges), max(r[1] for r in ranges)
+        case _:
+            return rows
+
+
+def row_unit(op: Operation) -> int:
+    """Return how many consecutive output channels may not be separated."""
+    match op:
+        case ConvOp():
+            if op.transposed:
+                return op.outputs
+            return op.outputs // op.groups if op.groups > 1 else 1
+        case ChainOp(steps):
+            unit = 1
+            for position, step in enumerate(steps):
+                last = all(
+                    not isinstance(s, ConvOp | SumOp | ChainOp) for s in steps[position + 1 :]
+                )
+                if last or row_unit(step) == outputs(step):
+                    unit = math.lcm(unit, row_unit(step))
+                elif row_unit(step) > 1:
+                    return outputs(op)  # grouped, then something else: keep it simple
+            return min(unit, outputs(op))
+        case SumOp(terms):
+            return min(math.lcm(*(row_unit(t) for _, t in terms)), outputs(op))
+        case _:
+            return 1
+
+
+def leaves(op: Operation) -> Iterator[ConvOp | NormOp | ScaleOp]:
+    """Yield every operation that reads tensors."""
+    match op:
+        case ConvOp() | NormOp() | ScaleOp():
+            yield op
+        case ChainOp(steps):
+            for step in steps:
+                yield from leaves(step)
+        case SumOp(terms):
+            for _, term in terms:
+                yield from leaves(term)
+        case _:
+            return
+
+
+def tensor_names(op: Operation) -> Iterator[str]:
+    """Yield the name of every tensor the operation reads."""
+    for leaf in leaves(op):
+        match leaf:
+            case ConvOp():
+                names = (leaf.weight, leaf.bias)
+            case NormOp():
+                names = (leaf.mean, leaf.var, leaf.weight, leaf.bias)
+            case ScaleOp():
+                names = (leaf.tensor,)
+        yield from (name for name in names if name is not None)
+
+
+def conv_norm_pair(op: Operation) -> tuple[ConvOp, NormOp] | None:
+    """Return the two layers if the operation is a convolution followed by a norm, no more."""
+    match op:
+        case ChainOp((ConvOp() as conv, NormOp() as norm)):
+            return conv, norm
+        case _:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The shape of the kernel that an operation folds to.
+
+    Attributes:
+        groups: Number of groups.
+        size: Taps per spatial axis; empty for a map without spatial axes.
+        dilation: Distance of taps per axis.
+        origin: Tap position that meets the output position.
+    """
+
+    groups: int
+    size: Axes
+    dilation: Axes
+    origin: Axes
+
+    @property
+    def span(self) -> Axes:
+        """Pixels per axis."""
+        return tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, self.size, strict=True))
+
+
+def frame(op: Operation) -> Frame:
+    """Return groups and geometry of the convolution an operation folds to, without its data."""
+    match op:
+        case ConvOp():
+            return Frame(op.groups, op.shape[2:], op.dilation, op.origin)
+        case AverageOp(size, channels):
+            return Frame(channels, size, (1,) * len(size), tuple((k - 1) // 2 for k in size))
+        case ChainOp(steps):
+            frames = [
+                frame(s) for s in steps if isinstance(s, ConvOp | AverageOp | ChainOp | SumOp)
+            ]
+            # a norm or scale in front is a depthwise layer that the next convolution absorbs
+            if frames and not isinstance(steps[0], ConvOp | AverageOp | ChainOp | SumOp):
+                frames.insert(0, Frame(op.channels, (), (), ()))
+            result = frames[0] if frames else Frame(op.channels, (), (), ())
+            for after in frames[1:]:
+                result = _sequence(result, after)
+            return result
+        case SumOp(terms):
+            return _parallel([frame(t) for _, t in terms])
+        case _:
+            return Frame(op.channels, (), (), ())
+
+
+def kernel_shape(op: Operation) -> Axes:
+    """Return `(out, in // groups, *space)` of the fused kernel; transposed ones keep theirs."""
+    shape = frame(op)
+    first = next(leaves(op))
+    if isinstance(first, ConvOp) and first.transposed:
+        return first.shape
+    return outputs(op), inputs(op) // shape.groups, *shape.size
+
+
+def _lifted(frames: list[Frame]) -> list[Frame]:
+    rank = max(len(f.size) for f in frames)
+    ones, zeros = (1,) * rank, (0,) * rank
+    return [f if f.size or not rank else Frame(f.groups, ones, ones, zeros) for f in frames]
+
+
+def _sequence(first: Frame, second: Frame) -> Frame:
+    first, second = _lifted([first, second])
+    size = tuple(a + b - 1 for a, b in zip(first.span, second.span, strict=True))
+    origin = tuple(a + b for a, b in zip(first.origin, second.origin, strict=True))
+    return Frame(math.gcd(first.groups, second.groups), size, (1,) * len(size), origin)
+
+
+def _parallel(frames: list[Frame]) -> Frame:
+    frames = _lifted(frames)
+    groups = math.gcd(*(f.groups for f in frames))
+    first = frames[0]
+    if all(
+        (f.size, f.dilation, f.origin) == (first.size, first.dilation, first.origin) for f in frames
+    ):
+        return Frame(groups, first.size, first.dilation, first.origin)
+    origin = tuple(map(max, zip(*(f.origin for f in frames), strict=True)))
+    ends = zip(
+        *(tuple(s - o for s, o in zip(f.span, f.origin, strict=True)) for f in frames), strict=True
+    )
+    size = tuple(o + max(end) for o, end in zip(origin, ends, strict=True))
+    return Frame(groups, size, (1,) * len(size), origin)

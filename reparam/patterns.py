@@ -1,0 +1,69 @@
+"""Path patterns of recipes: dotted names in which a part may stand for what a checkpoint holds.
+
+`{n}` is a number and `{n+1}` the one after it, `*` is one name, `**` any number of names.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reparam.modules import ModuleIndex
+
+PLACEHOLDER = re.compile(r"\{(\w+)(?:\+(\d+))?\}")
+
+
+def join(prefix: str, name: str) -> str:
+    """Join two dotted paths, either of which may be empty."""
+    return f"{prefix}.{name}" if prefix and name else prefix or name
+
+
+def natural(path: str) -> list[tuple[int, str]]:
+    """Return a sort key that puts `layer2` before `layer10`."""
+    return [(int(p), "") if p.isdecimal() else (-1, p) for p in re.split(r"(\d+)", path)]
+
+
+def path_regex(pattern: str, *, named: bool = False) -> str:
+    """Translate a path pattern: `{n}` a number, `*` one name, `**` any number of names."""
+    parts: list[str] = []
+    for piece in re.split(r"(\*\*\.?|\*|\{\w+(?:\+\d+)?\})", pattern):
+        if piece.startswith("**"):
+            parts.append(r"(?:[^.]+\.)*")
+        elif piece == "*":
+            parts.append(r"[^.]+")
+        elif found := PLACEHOLDER.fullmatch(piece):
+            plain = named and not found[2] and f"(?P<{found[1]}>" not in "".join(parts)
+            parts.append(rf"(?P<{found[1]}>\d+)" if plain else r"\d+")
+        else:
+            parts.append(re.escape(piece))
+    return "".join(parts)
+
+
+def candidates(name: str, index: ModuleIndex) -> list[str]:
+    """Layers whose last name can be that of a pattern; a cheap first sieve."""
+    tail = name.rpartition(".")[2]
+    if tail.isdecimal() or PLACEHOLDER.fullmatch(tail):
+        return index.by_tail.get("0", [])
+    if PLACEHOLDER.search(tail) or "*" in tail:
+        return [path for paths in index.by_tail.values() for path in paths]
+    return index.by_tail.get(tail, [])
+
+
+def numbers_for(name: str, prefix: str, index: ModuleIndex) -> list[dict[str, int]]:
+    """Every set of numbers for which a layer with placeholders in its name exists, in order."""
+    regex = re.compile(re.escape(prefix) + path_regex(name, named=True))
+    found = (regex.fullmatch(path) for path in candidates(name, index))
+    bindings = [{k: int(v) for k, v in m.groupdict().items()} for m in found if m]
+    return sorted(bindings, key=lambda b: list(b.values()))
+
+
+def fill(text: str, numbers: dict[str, int]) -> str:
+    """Replace the placeholders of a text that `numbers` has, adding what stands behind a `+`."""
+
+    def number(found: re.Match[str]) -> str:
+        if found[1] not in numbers:
+            return found[0]
+        return str(numbers[found[1]] + int(found[2] or 0))
+
+    return PLACEHOLDER.sub(number, text)

@@ -1,0 +1,235 @@
+"""The verb `plan`: what would be fused in a checkpoint, from names, shapes and dtypes alone."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reparam.binding import bind
+from reparam.checkpoint import open_checkpoint
+from reparam.diagnose import explain_file
+from reparam.errors import PlanError
+from reparam.match import Match, match_recipe
+from reparam.modules import ModuleIndex
+from reparam.plans import Binding, Plan, Settings, check_settings
+from reparam.recipe import Recipe, find_recipes
+from reparam.resolve import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from os import PathLike
+
+    from reparam.checkpoint import TensorInfo
+
+
+@dataclass(frozen=True, slots=True)
+class _Eps:
+    """A constant that overrides the recipes', and where it was stated."""
+
+    value: float
+    source: str
+
+
+def plan(
+    path: str | PathLike[str],
+    *,
+    recipe: str | Iterable[str] | None = None,
+    eps: float | None = None,
+    batch_norm: str = "remove",
+    dtype: str = "keep",
+) -> Plan:
+    """Say what `fuse` would do with a checkpoint; reads its header only.
+
+    Args:
+        path: A checkpoint in train form.
+        recipe: Names of built-in recipes or paths of TOML files; None tries all built-in ones.
+        eps: The constant of every norm; overrides `batch_norm_eps` of an adjacent `config.json`,
+            which overrides the recipe.
+        batch_norm: `remove` gives convolutions a bias and drops their norms; `neutral` keeps the
+            norms as carriers of the bias, so that the unmodified model loads the result.
+        dtype: dtype of fused tensors: `keep` for that of the kernel, or `float32`, `float16`,
+            `bfloat16`.
+
+    Returns:
+        The plan. Print it to read it.
+
+    Raises:
+        PlanError: No recipe claims the file, it is already fused, or shapes do not compose.
+        CheckpointError: The file is not a well-formed checkpoint.
+        RecipeError: A recipe is unknown or malformed.
+    """
+    file = Path(path)
+    with open_checkpoint(file) as reader:
+        return plan_tensors(
+            reader.tensors,
+            reader.metadata,
+            str(file),
+            recipe=recipe,
+            eps=eps,
+            settings=Settings(batch_norm, dtype),
+        )
+
+
+def plan_tensors(
+    tensors: Mapping[str, TensorInfo],
+    metadata: Mapping[str, str],
+    source: str,
+    *,
+    recipe: str | Iterable[str] | None,
+    eps: float | None,
+    settings: Settings,
+) -> Plan:
+    """Plan from a header that is already open; see `plan`.
+
+    Args:
+        tensors: Every tensor of the checkpoint.
+        metadata: Its metadata; safetensors files name tied tensors there.
+        source: The file's name, for messages and to find an adjacent `config.json`.
+        recipe: See `plan`.
+        eps: See `plan`.
+        settings: What the output shall look like.
+    """
+    check_settings(settings)
+    if eps is not None and not (math.isfinite(eps) and eps >= 0):
+        raise PlanError(f"eps={eps}: expected a finite number of at least 0.")
+    names = [recipe] if isinstance(recipe, str) else recipe
+    recipes = find_recipes(names)
+    index = ModuleIndex(tensors)
+    override, notes = (_Eps(eps, "--eps"), []) if eps is not None else _config_eps(Path(source))
+    matches: list[Match] = []
+    near: list[str] = []
+    for candidate in recipes:
+        matched, nearly = match_recipe(candidate, index)
+        matches += matched
+        near += nearly
+    found: list[Match] = []
+    for match in matches:
+        misfit = _misfit(match, index)
+        if misfit:
+            near.append(f"{match.label}: {misfit}")
+        elif match.found:
+            found.append(match)
+    _check_disjoint(found, source)
+    if not found:
+        raise PlanError(_nothing(source, recipes, matches, near, index))
+    notes += [f"not used: {miss}" for miss in near]
+    bindings: list[Binding] = []
+    for match in found:
+        chosen = _eps_of(match, override, source)
+        bindings += [
+            Binding(
+                block=item.block,
+                line=item.line,
+                recipe=match.recipe.name,
+                eps=chosen.value,
+                eps_source=chosen.source,
+                shared=item.shared,
+            )
+            for item in match.found
+        ]
+    for match in matches:
+        if match.fused:
+            notes.append(
+                f"half fused: {len(match.fused)} blocks are in deploy form already "
+                f"({match.fused[0]}, …) and are copied as they are"
+            )
+    return bind(
+        tensors,
+        metadata,
+        source,
+        bindings,
+        settings,
+        recipes=tuple(dict.fromkeys(m.label.removeprefix("recipe ") for m in found)),
+        assumes=tuple(
+            f"{text} (recipe {m.recipe.name})"
+            for m in {m.recipe.name: m for m in found}.values()
+            for text in m.recipe.assumes
+        ),
+        notes=tuple(notes),
+        keeps={path: why for m in found for path, why in m.keeps.items()},
+        beside={path: names for m in found for path, names in m.beside.items()},
+    )
+
+
+def _misfit(match: Match, index: ModuleIndex) -> str | None:
+    """Return how the shapes of the layers found contradict the recipe, if they do."""
+    try:
+        for item in match.found:
+            resolve(item.line.tree, index, item.block, eps=0.0)
+    except PlanError as error:
+        return str(error)
+    return None
+
+
+def _eps_of(match: Match, override: _Eps | None, source: str) -> _Eps:
+    if override is not None:
+        return override
+    eps = match.spelling.eps
+    if eps.value is None:
+        raise PlanError(
+            f"{source}: {match.label} cannot know eps: {eps.ask} ({eps.source}). Say it with --eps."
+        )
+    return _Eps(eps.value, f"recipe {match.recipe.name}")
+
+
+def _config_eps(file: Path) -> tuple[_Eps | None, list[str]]:
+    """Read `batch_norm_eps` from the `config.json` that Hugging Face puts beside a checkpoint."""
+    config = file.parent / "config.json"
+    try:
+        text = config.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None, []
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return None, [f"{config} is not valid JSON and was not asked for batch_norm_eps"]
+    value = values.get("batch_norm_eps") if isinstance(values, dict) else None
+    if value is None:
+        return None, []
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise PlanError(
+            f"{config}: batch_norm_eps = {value!r}, expected a number of at least 0. "
+            "Correct it, or say --eps."
+        )
+    return _Eps(float(value), "config.json batch_norm_eps"), []
+
+
+def _check_disjoint(matches: list[Match], source: str) -> None:
+    owner: dict[str, Match] = {}
+    for match in matches:
+        for path in sorted(match.reads):
+            if path in owner and owner[path].recipe is not match.recipe:
+                raise PlanError(
+                    f"{source}: two recipes claim {path!r}: {owner[path].label} and {match.label}. "
+                    "Choose one with --recipe."
+                )
+            owner[path] = match
+
+
+def _nothing(
+    source: str,
+    recipes: tuple[Recipe, ...],
+    matches: list[Match],
+    near: list[str],
+    index: ModuleIndex,
+) -> str:
+    """Say why there is nothing to fuse: fused already, or claimed by no recipe."""
+    fused = [path for m in matches for path in m.fused]
+    if fused and not any(m.found for m in matches):
+        labels = ", ".join(dict.fromkeys(m.label for m in matches))
+        return (
+            f"{source}: already in deploy form: {len(fused)} layers of {labels} have a bias and no "
+            f"branches or norms beside them ({fused[0]}, …). There is nothing to fuse."
+        )
+    lines = [f"{source}: no recipe claims this file, so nothing was fused."]
+    for hint in explain_file(index):
+        lines.append(f"  saw: {hint}")
+    for miss in dict.fromkeys(near):
+        lines.append(f"  near miss: {miss}")
+    looked = (f"{r.name} ({' | '.join(r.anchors())})" for r in recipes)
+    lines.append(f"  looked for: {'; '.join(looked)}")
+    lines.append("Name a recipe with --recipe, or write one: see docs/recipes.md.")
+    return "\n".join(lines)

@@ -1,0 +1,205 @@
+"""A plan: lines of recipes bound to one checkpoint's header, and everything that follows from it.
+
+The records only; `reparam.binding` derives them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from reparam.errors import PlanError
+from reparam.expression import format_tree
+from reparam.patterns import join
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reparam.checkpoint import TensorInfo
+    from reparam.expression import Line
+    from reparam.operations import Operation
+
+Role = Literal["kernel", "bias", "zeros", "ones", "variance"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the output shall look like.
+
+    Attributes:
+        batch_norm: `remove` or `neutral`.
+        dtype: `keep`, `float32`, `float16` or `bfloat16`; that of fused tensors.
+    """
+
+    batch_norm: str = "remove"
+    dtype: str = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One line of a recipe in one block of a checkpoint.
+
+    Attributes:
+        block: Path the names are relative to, empty for the whole file.
+        line: Expression without placeholders, and the name of its output.
+        recipe: Where the line comes from.
+        eps: Constant of the norms it reads.
+        eps_source: Who said so.
+        shared: Layers that other lines may read too.
+    """
+
+    block: str
+    line: Line
+    recipe: str
+    eps: float
+    eps_source: str
+    shared: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One tensor that a fusion writes, and what goes into it."""
+
+    name: str
+    info: TensorInfo
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """One convolution to be made.
+
+    Attributes:
+        binding: The line it comes from.
+        op: The line bound to tensors.
+        reads: Names of all tensors that disappear into it.
+        writes: What it writes, kernel and bias first.
+        after: What the deploy form computes in its place.
+    """
+
+    binding: Binding
+    op: Operation
+    reads: tuple[str, ...]
+    writes: tuple[Write, ...]
+    after: Operation
+
+    @property
+    def name(self) -> str:
+        """Path of the layer it makes."""
+        return join(self.binding.block, self.binding.line.output)
+
+    @property
+    def expression(self) -> str:
+        """The line it comes from, without its output."""
+        return format_tree(self.binding.line.tree)
+
+    @property
+    def kernel(self) -> Write:
+        """The tensor that holds the fused kernel."""
+        return self.writes[0]
+
+    @property
+    def bias(self) -> Write:
+        """The tensor that holds the fused bias: the layer's own, or its neutral norm's."""
+        return self.writes[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A norm that stays, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be fused, copied and left alone.
+
+    Attributes:
+        source: The checkpoint it was made for.
+        tensors: Its header.
+        metadata: Its metadata.
+        settings: What the output shall look like.
+        recipes: Recipe and spelling of every family found.
+        fusions: The convolutions to be made.
+        copies: Names of tensors passed through byte for byte.
+        skipped: Norms that stay, each with its reason.
+        assumed: What was taken for granted, each with its source.
+        unclaimed: Tensors inside fused blocks that the recipe does not know; `fuse` refuses them.
+        notes: What else a user should know.
+        keeps: Norms a recipe leaves alone, with its reasons.
+        beside: Per block, the layers that may stand beside what is fused.
+    """
+
+    source: str
+    tensors: Mapping[str, TensorInfo]
+    metadata: Mapping[str, str]
+    settings: Settings
+    recipes: tuple[str, ...]
+    fusions: tuple[Fusion, ...]
+    copies: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
+    assumed: tuple[str, ...]
+    unclaimed: tuple[str, ...]
+    notes: tuple[str, ...]
+    assumes: tuple[str, ...] = ()
+    keeps: Mapping[str, str] = field(default_factory=dict[str, str])
+    beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+
+    @property
+    def outputs(self) -> dict[str, TensorInfo]:
+        """Header of the checkpoint that `fuse` writes."""
+        made = {w.name: w.info for f in self.fusions for w in f.writes}
+        return {name: self.tensors[name] for name in self.copies} | made
+
+    def check(self) -> None:
+        """Refuse a plan that would lose tensors.
+
+        Raises:
+            PlanError: A fused block holds tensors that the recipe does not know.
+        """
+        if self.unclaimed:
+            shown = ", ".join(map(repr, self.unclaimed[:5]))
+            more = f" and {len(self.unclaimed) - 5} more" if len(self.unclaimed) > 5 else ""  # noqa: PLR2004
+            raise PlanError(
+                f"{self.source}: a block to be fused holds tensors its recipe does not know: "
+                f"{shown}{more}. The block may compute something else than the recipe says. If "
+                "these layers only stand beside the branches, list them under 'beside' in a recipe "
+                "of your own and pass it with --recipe."
+            )
+
+    def __str__(self) -> str:
+        """Return the table that `reparam inspect` shows."""
+        from reparam.report import plan_text  # noqa: PLC0415  texts are a layer above
+
+        return plan_text(self)
+
+    def to_json(self) -> str:
+        """Write the plan as JSON, for review; `from_json` reads it back."""
+        from reparam.plan_json import dump  # noqa: PLC0415  costs an import few callers need
+
+        return dump(self)
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """Read a plan, edited or not, and derive everything that follows from its bindings.
+
+        Raises:
+            PlanError: The text is not a plan, or what it says does not fit its own header.
+        """
+        from reparam.plan_json import load  # noqa: PLC0415  costs an import few callers need
+
+        return load(text)
+
+
+def check_settings(settings: Settings) -> None:
+    """Refuse settings that do not exist.
+
+    Raises:
+        PlanError: Naming the value and the choices.
+    """
+    if settings.batch_norm not in ("remove", "neutral"):
+        raise PlanError(f"batch_norm={settings.batch_norm!r}: expected remove or neutral.")
+    if settings.dtype not in ("keep", "float32", "float16", "bfloat16"):
+        raise PlanError(f"dtype={settings.dtype!r}: expected keep, float32, float16 or bfloat16.")

@@ -1,0 +1,105 @@
+"""Proving a fused block: run both forms, by the reference, on the same input.
+
+For a random image x, borders included, every output of the deploy form must lie within
+`ulp * (sum |w||x| + |b|)` of the train form's, where `ulp` is one unit in the last place of 1 in
+the stored dtype. That is a bound on what rounding each weight once can do, derived and not chosen;
+for inputs as for weights nothing else is rounded, because both forms run in float64.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reparam import operations as ops
+from reparam.reference import probe_size, run
+from reparam.rounding import FORMATS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from reparam.operations import Operation, Read, Rows
+    from reparam.plans import Fusion
+
+
+@dataclass(frozen=True, slots=True)
+class BlockCheck:
+    """How far a fused block is from its train form.
+
+    Attributes:
+        name: The fused layer.
+        error: Largest difference of an output, as a fraction of its bound; at most 1 is proven.
+    """
+
+    name: str
+    error: float
+
+
+def probe(fusion: Fusion) -> NDArray[np.float64]:
+    """Return the input a block is checked with: random, fixed by the block's name."""
+    rng = np.random.default_rng(zlib.crc32(fusion.name.encode()))
+    size = (1, ops.inputs(fusion.op), *probe_size(fusion.op))
+    return rng.uniform(-1.0, 1.0, size)
+
+
+def block_error(
+    fusion: Fusion, before: Read, after: Read, x: NDArray[np.float64], rows: Rows
+) -> float:
+    """Return the largest difference of the outputs `rows`, as a fraction of the bound.
+
+    Args:
+        fusion: The block.
+        before: Gives the tensors of the train form.
+        after: Gives the tensors of the deploy form.
+        x: The input, see `probe`.
+        rows: Output channels to compare.
+    """
+    wanted = run(fusion.op, before, x, rows)
+    got = run(fusion.after, after, x, rows)
+    difference = np.abs(wanted - got)
+    form = FORMATS[min(fusion.writes[:2], key=lambda w: FORMATS[w.info.dtype].digits).info.dtype]
+    size = run(fusion.after, magnitudes(fusion.after, after), np.abs(x), rows)
+    terms = int(np.prod(ops.kernel_shape(fusion.op)[1:])) + 1
+    # below the normal range the last place no longer shrinks with the number
+    bound = form.epsilon * size + form.smallest * terms
+    if (difference > bound).any():
+        # float64 itself rounds, and shows where large branches cancel
+        op = positive(fusion.op)
+        noise = run(op, magnitudes(op, before), np.abs(x), rows)
+        bound += (terms + 16) * 2.0**-52 * (noise + size)
+    return float((difference / bound).max(initial=0.0))
+
+
+def magnitudes(op: Operation, read: Read) -> Read:
+    """Give absolute values of all tensors, so that running `op` adds up |terms|.
+
+    A norm subtracts its mean, so means are given negative.
+    """
+    norms = [leaf for leaf in ops.leaves(op) if isinstance(leaf, ops.NormOp)]
+    means = {norm.mean for norm in norms}
+    variances = {norm.var for norm in norms}
+
+    def absolute(name: str, rows: Rows | None = None, /) -> NDArray[Any]:
+        values = read(name) if rows is None else read(name, rows)
+        if name in variances:
+            return values
+        size = np.abs(values)
+        return -size if name in means else size
+
+    return absolute
+
+
+def positive(op: Operation) -> Operation:
+    """Return the operation with every minus a plus, for adding up magnitudes."""
+    match op:
+        case ops.ChainOp(steps):
+            return replace(op, steps=tuple(positive(s) for s in steps))
+        case ops.SumOp(terms):
+            return ops.SumOp(tuple((1, positive(t)) for _, t in terms))
+        case ops.NumberOp(value):
+            return replace(op, value=abs(value))
+        case _:
+            return op

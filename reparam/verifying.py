@@ -1,0 +1,236 @@
+"""The verb `verify`: whether one checkpoint is the deploy form of another, weight by weight.
+
+Two checks per block. The weights of AFTER must be what folding BEFORE gives, up to rounding each
+number once; that sees a change of one unit in the last place. And both forms are run by the
+reference, which shares no code with the fold, on the same input; that sees a mistake in the fold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reparam import operations as ops
+from reparam.checkpoint import Reader, TensorInfo, open_checkpoint
+from reparam.fold import fold, fold_rounded
+from reparam.neutral import constant
+from reparam.planning import plan_tensors
+from reparam.plans import Fusion, Plan, Settings
+from reparam.proof import BlockCheck, block_error, magnitudes, positive, probe
+from reparam.report import EXTRA, Difference, VerifyReport
+from reparam.rounding import FORMATS
+from reparam.slabs import BlockReader, slabs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from os import PathLike
+
+    from numpy.typing import NDArray
+
+    from reparam.operations import Rows
+
+
+def verify(
+    before: str | PathLike[str],
+    after: str | PathLike[str],
+    *,
+    recipe: str | Iterable[str] | None = None,
+    eps: float | None = None,
+) -> VerifyReport:
+    """Decide whether AFTER is the deploy form of BEFORE.
+
+    Every tensor of both files is accounted for: fused, copied byte for byte, or reported. Whoever
+    wrote AFTER, its norms may be gone or neutral, and its dtype may differ from that of BEFORE.
+
+    Args:
+        before: The train form.
+        after: The deploy form.
+        recipe: As for `fuse`.
+        eps: As for `fuse`.
+
+    Returns:
+        The report; `report.ok` is the answer.
+
+    Raises:
+        PlanError: BEFORE cannot be planned; see `plan`.
+        NumericError: BEFORE holds values that cannot be fused.
+        CheckpointError: A file is malformed.
+
+    Example:
+        >>> import reparam
+        >>> reparam.verify("repvgg.safetensors", "deploy.safetensors").ok  # doctest: +SKIP
+        True
+    """
+    with open_checkpoint(Path(before)) as old, open_checkpoint(Path(after)) as new:
+        settings = Settings()
+
+        def planned(settings: Settings) -> Plan:
+            return plan_tensors(
+                old.tensors, old.metadata, str(before), recipe=recipe, eps=eps, settings=settings
+            )
+
+        plan = planned(settings)
+        plan.check()
+        if _is_neutral(plan, old, new):
+            plan = planned(Settings(batch_norm="neutral"))
+        return _Comparison(plan, old, new).report(str(before), str(after))
+
+
+def _is_neutral(plan: Plan, old: Reader, new: Reader) -> bool:
+    """Whether AFTER kept the norms of fused pairs but not their statistics."""
+    for fusion in plan.fusions:
+        pair = ops.conv_norm_pair(fusion.op)
+        if pair and pair[0].weight == fusion.kernel.name:
+            kept = pair[1].var in new.tensors
+            return kept and not _same_bytes(old, new, pair[1].var)
+    return False
+
+
+def _same_bytes(old: Reader, new: Reader, name: str) -> bool:
+    if old.tensors.get(name) != new.tensors.get(name):
+        return False
+    return all(a == b for a, b in zip(old.chunks(name), new.chunks(name), strict=True))
+
+
+class _Comparison:
+    """One pass over both files."""
+
+    def __init__(self, plan: Plan, old: Reader, new: Reader) -> None:
+        self.plan, self.old, self.new = plan, old, new
+        self.differences: list[Difference] = []
+        self.checks: list[BlockCheck] = []
+        self.certificate = 0.0
+        self.copied = 0
+        self.untouched = 0
+        self.accounted: set[str] = set()
+
+    def report(self, before: str, after: str) -> VerifyReport:
+        for fusion in self.plan.fusions:
+            self.block(fusion)
+        for name in self.plan.copies:
+            self.accounted.add(name)
+            if name not in self.new.tensors:
+                self.differ(name, "missing: it is not in the second file")
+            elif not _same_bytes(self.old, self.new, name):
+                self.differ(name, "changed: a tensor no fusion reads must be copied byte for byte")
+            else:
+                self.copied += 1
+        for name in self.new.tensors:
+            if name not in self.accounted:
+                self.differ(name, EXTRA)
+        return VerifyReport(
+            before=before,
+            after=after,
+            plan=self.plan,
+            fused=len(self.checks),
+            copied=self.copied,
+            untouched=self.untouched,
+            worst=max(self.checks, key=lambda c: c.error, default=None),
+            certificate=self.certificate,
+            differences=tuple(self.differences),
+        )
+
+    def differ(self, name: str, what: str) -> None:
+        self.differences.append(Difference(name, what))
+
+    def block(self, fusion: Fusion) -> None:
+        names = [w.name for w in fusion.writes]
+        there = [n for n in names if n in self.new.tensors]
+        if self._is_untouched(fusion):
+            self.untouched += 1
+            self.accounted.update(fusion.reads)
+            return
+        self.accounted.update(names)
+        if len(there) < len(names):
+            missing = next(n for n in names if n not in there)
+            self.differ(missing, f"missing: block {fusion.name} should have written it")
+            return
+        found = [self.new.tensors[n] for n in names]
+        fusion = replace(
+            fusion,
+            writes=tuple(
+                replace(w, info=TensorInfo(w.info.shape, f.dtype if f.dtype in FORMATS else "?"))
+                for w, f in zip(fusion.writes, found, strict=True)
+            ),
+        )
+        for write, info in zip(fusion.writes, found, strict=True):
+            if write.info != info:
+                self.differ(
+                    write.name,
+                    f"shape {list(info.shape)} {info.dtype}, expected {list(write.info.shape)} of "
+                    f"{', '.join(FORMATS)}",
+                )
+                return
+        self._compare(fusion)
+
+    def _is_untouched(self, fusion: Fusion) -> bool:
+        return all(_same_bytes(self.old, self.new, name) for name in fusion.reads)
+
+    def _compare(self, fusion: Fusion) -> None:
+        before, after = BlockReader(self.old.read), BlockReader(self.new.read)
+        kernel, bias = fusion.kernel, fusion.bias
+        dtypes = kernel.info.dtype, bias.info.dtype
+        x = probe(fusion)
+        worst = 0.0
+        for rows in slabs(fusion.op):
+            exact = fold(fusion.op, before, rows)
+            wanted = fold_rounded(fusion.op, before, dtypes, rows)
+            got = after(kernel.name, rows), after(bias.name)[slice(*rows)]
+            if not all(np.isfinite(g.astype(np.float64)).all() for g in got):
+                self.differ(fusion.name, "holds NaN or infinity")
+                return
+            kernel_gap = np.abs(exact.kernel - got[0].astype(np.float64))
+            gap = kernel_gap.reshape(len(kernel_gap), -1).sum(axis=1)
+            gap += np.abs(exact.bias - got[1].astype(np.float64))
+            self.certificate = max(self.certificate, float(gap.max(initial=0.0)))
+            for write, w, g, e in zip(
+                (kernel, bias), wanted, got, (exact.kernel, exact.bias), strict=True
+            ):
+                self._weights(fusion, before, rows, write.name, w, g, e)
+            worst = max(worst, block_error(fusion, before, after, x, rows))
+        for write in fusion.writes[2:]:
+            expected = constant(write, fusion.binding.eps)
+            if not np.array_equal(expected, after(write.name)):
+                self.differ(write.name, f"not the {write.role} of a neutral norm")
+        self.checks.append(BlockCheck(fusion.name, worst))
+        if worst > 1:
+            self.differ(
+                fusion.name, f"an output differs by {worst:.3g} times what rounding can explain"
+            )
+
+    def _weights(
+        self,
+        fusion: Fusion,
+        before: BlockReader,
+        rows: Rows,
+        name: str,
+        wanted: NDArray[Any],
+        got: NDArray[Any],
+        exact: NDArray[np.float64],
+    ) -> None:
+        """Compare stored numbers with the correctly rounded ones, then with what rounding allows."""
+        if np.array_equal(wanted, got):
+            return
+        form = FORMATS[wanted.dtype.name]
+        op = positive(fusion.op)
+        sizes = fold(op, magnitudes(op, before), rows)
+        size = sizes.kernel if exact.ndim > 1 else sizes.bias
+        exponent = np.maximum(np.frexp(exact)[1] - 1, form.least_exponent)
+        unit = np.ldexp(1.0, exponent - form.digits + 1)
+        terms = int(np.prod(ops.kernel_shape(fusion.op)[1:]))
+        allowed = unit / 2 + (terms + 8) * 2.0**-53 * size
+        gap = np.abs(got.astype(np.float64) - exact)
+        excess = gap / allowed
+        if excess.max() > 1:
+            place = tuple(int(i) for i in np.unravel_index(int(excess.argmax()), excess.shape))
+            index = [place[0] + rows[0], *place[1:]]
+            count = int((excess > 1).sum())
+            self.differ(
+                name,
+                f"{name}{index} is {got[place]!s}, folding gives {wanted[place]!s}: "
+                f"{gap[place] / unit[place]:.3g} units in the last place away"
+                + (f"; {count} such entries in these {len(got)} rows" if count > 1 else ""),
+            )
