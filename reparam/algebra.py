@@ -8,7 +8,7 @@ so results are the same bytes on every machine.
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from reparam.geometry import (
     regroup,
     taps_within,
 )
-from reparam.linear import Conv, make
+from reparam.linear import Conv, checked, make
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +36,6 @@ Border = Literal["zero", "image", "valid"]
 `valid`: nothing, only the input of the sequence is padded."""
 
 
-@np.errstate(all="ignore")  # an overflow leaves infinity, which `make` refuses by name
 def sum_branches(branches: Iterable[Conv]) -> Conv:
     """Add parallel branches that read the same input: `W' = sum(W)`, `b' = sum(b)`.
 
@@ -63,35 +62,47 @@ def sum_branches(branches: Iterable[Conv]) -> Conv:
     terms = list(branches)
     if not terms:
         raise ShapeError("a sum needs at least one branch.")
-    terms = _lift_all(terms)
+    first = terms[0]
+    mine = make(first.kernel.copy(), first.bias.copy(), first, groups=first.groups)
+    return checked(sum_owned([mine, *terms[1:]]))
+
+
+@np.errstate(all="ignore")  # an overflow leaves infinity, which the callers refuse by name
+def sum_owned(branches: list[Conv]) -> Conv:
+    """Sum branches as `sum_branches` does, but use up the first one's arrays where they fit."""
+    terms = _lift_all(branches)
     first, rank = terms[0], terms[0].rank
     for term in terms[1:]:
         _check_parallel(first, term, ("inputs", "outputs", "stride", "transposed"))
     groups = common_groups(terms)
     if first.transposed and any(t.groups != groups for t in terms):
         raise ShapeError("transposed convolutions of different groups cannot be summed.")
-    if all(
-        (t.space, t.dilation, t.origin) == (first.space, first.dilation, first.origin)
-        for t in terms
-    ):
-        size, origin, dilation = first.space, first.origin, first.dilation
+    alike = {(t.space, t.dilation, t.origin) for t in terms}
+    if len(alike) == 1:
+        size, dilation, origin = first.space, first.dilation, first.origin
         places = [(slice(None),) * rank] * len(terms)
     else:
         (size, origin), dilation = common_frame(terms), (1,) * rank
         places = [taps_within(t, size, origin) for t in terms]
-    rows, width = first.kernel.shape[0], first.inputs // groups
-    if first.transposed:
-        width = first.kernel.shape[1]
-    kernel = np.zeros((rows, width, *size))
-    bias = np.zeros(first.outputs)
-    for term, place in zip(terms, places, strict=True):
-        view = group_view(kernel, groups, term.groups)[(..., *place)]
-        view += term.kernel.reshape(view.shape)
+    kernel, bias = first.kernel, first.bias
+    if first.space != size or first.groups != groups:
+        width = first.kernel.shape[1] * first.groups // groups
+        kernel = np.zeros((first.kernel.shape[0], width, *size))
+        _add(kernel, first, groups, places[0])
+    for term, place in zip(terms[1:], places[1:], strict=True):
+        _add(kernel, term, groups, place)
         bias += term.bias
     return make(kernel, bias, first, groups=groups, dilation=dilation, origin=origin)
 
 
-@np.errstate(all="ignore")
+def _add(kernel: Array, term: Conv, groups: int, place: tuple[slice, ...]) -> None:
+    """Add a branch to the taps and input channels of a kernel that it occupies."""
+    index: tuple[Any, ...] = (..., *place)
+    view = group_view(kernel, groups, term.groups)[index]
+    view += term.kernel.reshape(view.shape)
+
+
+@np.errstate(all="ignore")  # an overflow leaves infinity, which is refused by name
 def merge_sequential(first: Conv, second: Conv, *, border: Border = "zero") -> Conv:
     """Compose two convolutions: `second(first(x))` as one.
 
@@ -139,17 +150,17 @@ def merge_sequential(first: Conv, second: Conv, *, border: Border = "zero") -> C
     target = kernel.reshape((groups, -1, *kernel.shape[1:]))
     upper = outer.kernel.reshape((groups, -1, *outer.kernel.shape[1:]))
     lower = inner.kernel.reshape((groups, -1, *inner.kernel.shape[1:]))
-    for tap in itertools.product(*(range(k) for k in outer.space)):
-        window = tuple(
-            slice(s * t, s * t + e) for s, t, e in zip(step, tap, extent(inner), strict=True)
-        )
-        _accumulate(target[(..., *window)], upper[(..., *tap)], lower)
     bias = second.bias.copy()
-    passed = inner.bias.reshape(groups, 1, -1)
-    for middle in range(upper.shape[2]):
-        for tap in itertools.product(*(range(k) for k in outer.space)):
-            bias += (upper[(slice(None), slice(None), middle, *tap)] * passed[:, :, middle]).ravel()
-    return make(
+    passed = inner.bias.reshape(groups, -1)
+    for tap in itertools.product(*(range(k) for k in outer.space)):
+        place: tuple[Any, ...] = (..., *tap)
+        window: tuple[Any, ...] = (
+            ...,
+            *(slice(s * t, s * t + e) for s, t, e in zip(step, tap, extent(inner), strict=True)),
+        )
+        _accumulate(target[window], upper[place], lower)
+        _accumulate(bias.reshape(groups, -1), upper[place], passed)
+    merged = make(
         kernel,
         bias,
         groups=groups,
@@ -159,6 +170,7 @@ def merge_sequential(first: Conv, second: Conv, *, border: Border = "zero") -> C
         ),
         stride=tuple(a * b for a, b in zip(first.stride, second.stride, strict=True)),
     )
+    return checked(merged)
 
 
 def concat_branches(branches: Iterable[Conv]) -> Conv:
@@ -200,7 +212,13 @@ def concat_branches(branches: Iterable[Conv]) -> Conv:
 
 
 def _accumulate(target: Array, upper: Array, lower: Array) -> None:
-    """Add `upper @ lower` per group in a fixed order: BLAS orders differ between machines."""
+    """Add `upper @ lower` per group in a fixed order: BLAS orders differ between machines.
+
+    Args:
+        target: `(groups, out, ...)`.
+        upper: `(groups, out, middle)`.
+        lower: `(groups, middle, ...)`.
+    """
     for middle in range(upper.shape[2]):
         factors = upper[:, :, middle].reshape(upper.shape[:2] + (1,) * (lower.ndim - 2))
         target += factors * lower[:, middle, None]

@@ -179,8 +179,8 @@ class _Binder:
         }
         if module is None or any(self.index.shape(n) != shapes.get(n) for n in below):
             raise PlanError(
-                f"{self.source}: the result {name!r} would take the place of {below[0]!r}, which is "
-                "not a placeholder of the same shape. Give the output another name in the recipe."
+                f"{self.source}: the result {name!r} would take the place of {below[0]!r}, which "
+                "is no placeholder of the same shape. Give the output another name in the recipe."
             )
         self.notes.append(
             f"{name}: placeholder deploy weights stood beside the branches; recomputed from them"

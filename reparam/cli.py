@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    options = parser().parse_args(arguments)
+    options = _parse(arguments)
     # The command runs one block at a time; BLAS threads would only cost start-up time.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from reparam import commands  # noqa: PLC0415  NumPy is imported below here, not for --help
@@ -50,6 +50,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the words and refuse those that contradict each other."""
+    command = parser()
+    options = command.parse_args(arguments)
+    if options.command == "fuse":
+        if options.output is None and not options.dry_run:
+            command.error("fuse: give -o OUT, the file to write, or --dry-run")
+        settled = ("recipe", "eps", "batch_norm", "dtype")
+        if options.plan and any(getattr(options, name) is not None for name in settled):
+            command.error(
+                "fuse: --plan says recipe, eps, batch_norm and dtype already; leave out --recipe, "
+                "--eps, --batch-norm and --dtype"
+            )
+    return options
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(
@@ -71,14 +87,12 @@ def parser() -> argparse.ArgumentParser:
     fuse.add_argument(
         "--batch-norm",
         choices=("remove", "neutral"),
-        default="remove",
         help="remove norms (convolutions gain a bias), or keep them as carriers of the bias so "
         "that the unmodified model loads the result (default: remove)",
     )
     fuse.add_argument(
         "--dtype",
         choices=("keep", "float32", "float16", "bfloat16"),
-        default="keep",
         help="dtype of fused tensors; all others are copied as they are (default: keep)",
     )
     fuse.add_argument(
@@ -107,14 +121,14 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--eps",
-        type=_eps,
+        type=_number,
         metavar="E",
         help="constant of the norms, overriding config.json and the recipe",
     )
     command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def _eps(text: str) -> float:
+def _number(text: str) -> float:
     value = float(text)
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text}: expected a finite number of at least 0")

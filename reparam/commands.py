@@ -1,4 +1,7 @@
-"""What each command of the command line does: call a verb, print its report."""
+"""What each command of the command line does: call a verb, print its report.
+
+The verbs are attributes of the package, which loads each when it is first used.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reparam.errors import PlanError
-from reparam.fusing import fuse as fuse_file
-from reparam.plan_json import as_dict
-from reparam.planning import plan
-from reparam.plans import Plan
-from reparam.recipe import find_recipes
-from reparam.report import FUSION_HEADS, fusion_rows, remarks
-from reparam.verifying import verify as verify_files
+import reparam
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Sequence
+    from typing import Self
+
+    from reparam.plans import Plan
 
 PATIENCE = 1.0
 """Seconds after which a progress bar is worth looking at."""
@@ -27,9 +26,9 @@ PATIENCE = 1.0
 
 def inspect(options: Namespace) -> int:
     """Show a plan."""
-    found = plan(options.file, recipe=options.recipe, eps=options.eps)
+    found = reparam.plan(options.file, recipe=options.recipe, eps=options.eps)
     if options.json:
-        _print_json(as_dict(found))
+        sys.stdout.write(found.to_json())
     elif sys.stdout.isatty():
         _print_plan(found)
     else:
@@ -39,21 +38,17 @@ def inspect(options: Namespace) -> int:
 
 def fuse(options: Namespace) -> int:
     """Fuse a file."""
-    if options.output is None and not options.dry_run:
-        raise PlanError("fuse needs -o OUT, the file to write, or --dry-run.")
     chosen = None
     if options.plan is not None:
-        if options.recipe or options.eps is not None:
-            raise PlanError("--plan says recipe and eps already; leave --recipe and --eps out.")
-        chosen = Plan.from_json(Path(options.plan).read_text(encoding="utf-8"))
+        chosen = reparam.Plan.from_json(Path(options.plan).read_text(encoding="utf-8"))
     with _Progress() as progress:
-        report = fuse_file(
+        report = reparam.fuse(
             options.file,
             None if options.dry_run else options.output,
             recipe=options.recipe,
             eps=options.eps,
-            batch_norm=options.batch_norm,
-            dtype=options.dtype,
+            batch_norm=options.batch_norm or "remove",
+            dtype=options.dtype or "keep",
             plan=chosen,
             verify=not options.no_verify,
             overwrite=options.overwrite,
@@ -68,7 +63,7 @@ def fuse(options: Namespace) -> int:
 
 def verify(options: Namespace) -> int:
     """Compare two files."""
-    report = verify_files(options.before, options.after, recipe=options.recipe, eps=options.eps)
+    report = reparam.verify(options.before, options.after, recipe=options.recipe, eps=options.eps)
     if options.json:
         _print_json(report.as_dict())
     else:
@@ -78,6 +73,8 @@ def verify(options: Namespace) -> int:
 
 def recipes(options: Namespace) -> int:
     """List the recipes, or show one."""
+    from reparam.recipe import find_recipes  # noqa: PLC0415  the other commands load it if needed
+
     found = find_recipes(None if options.name is None else [options.name])
     if options.name is None:
         rows = [
@@ -119,6 +116,8 @@ def _print_json(values: dict[str, Any]) -> None:
 
 
 def _print_plan(found: Plan) -> None:
+    from reparam.report import FUSION_HEADS, fusion_rows, remarks  # noqa: PLC0415  as above
+
     _table(FUSION_HEADS, fusion_rows(found), title=f"{found.source}: {len(found.fusions)} fusions")
     _print("\n".join([f"{len(found.copies)} tensors copied", *remarks(found)]))
 
@@ -148,7 +147,7 @@ class _Progress:
         self.bar: Any = None
         self.task: Any = None
 
-    def __enter__(self) -> _Progress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

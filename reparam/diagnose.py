@@ -31,9 +31,9 @@ def explain_norm(path: str, index: ModuleIndex) -> str | None:
     if not found["stem"]:  # a numbered Sequential
         before = index.get(f"{parent}.{int(number) - 2}")
         gap = index.get(f"{parent}.{int(number) - 1}") is None
-        if gap and before and before.kind == "conv":
-            if index.shape(before.tensors["weight"])[0] == width:
-                return f"a layer without tensors (a ReLU?) stands between {before.path} and {path}"
+        follows = before and before.kind == "conv"
+        if gap and before and follows and index.shape(before.tensors["weight"])[0] == width:
+            return f"a layer without tensors (a ReLU?) stands between {before.path} and {path}"
         return None
     sibling = index.get(f"{parent}.conv{number}" if parent else f"conv{number}")
     if sibling and sibling.kind == "conv":
@@ -50,17 +50,16 @@ def explain_file(index: ModuleIndex) -> list[str]:
     """Return what stands out in a file that no recipe claims."""
     norms = index.norms()
     if not norms:
-        return [
+        why = (
             "the file holds no norm with running statistics: it is in deploy form already, or its "
             "norms are not batch norms"
-        ]
+        )
+        return [why]
     reasons: dict[str, list[str]] = {}
     for path in norms:
         if reason := explain_norm(path, index):
-            kind = reason.split(":")[0] if ":" in reason else reason
-            reasons.setdefault(kind if kind.startswith("pre-") else "other", []).append(
-                f"{path}: {reason}"
-            )
+            kind = reason.split()[0]  # the first word tells the reasons apart
+            reasons.setdefault(kind, []).append(f"{path}: {reason}")
     return [
         found[0] + (f" (and {len(found) - 1} more like it)" if len(found) > 1 else "")
         for found in reasons.values()

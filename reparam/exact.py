@@ -28,6 +28,7 @@ _ROOT_BITS = 400
 _SMALL = 2.0**-900
 
 
+@np.errstate(all="ignore")  # what overflows on the way is computed again, exactly
 def settle_kernel(product: Array, kernel: Array, norm: Norm, dtype: str) -> Array:
     """Move every entry of `kernel * scale` to the side of the rounding boundary it belongs to.
 
@@ -61,7 +62,7 @@ def settle_kernel(product: Array, kernel: Array, norm: Norm, dtype: str) -> Arra
         channels = indices // row
         _, lost = two_product(taps[indices], norm.scale[channels])
         indices = indices[(lost != 0) | (norm.scale_rest[channels] != 0)]  # else it is exact
-    for index in indices:
+    for index in map(int, indices):
         channel = index // row
         flat[index] = nearest(_scaled(Fraction(float(taps[index])), norm, channel), form)
     return flat.reshape(product.shape)
@@ -84,7 +85,7 @@ def settle_bias(shifted: Array, inner: Array, norm: Norm, dtype: str) -> Array:
         doubtful[:] = True
     else:
         doubtful[_undecided(shifted, form)] = True
-    for channel in np.flatnonzero(doubtful & (size > 0)):
+    for channel in map(int, np.flatnonzero(doubtful & (size > 0))):
         centred = Fraction(float(inner[channel])) - Fraction(float(norm.mean[channel]))
         exact = Fraction(float(norm.bias[channel])) + _scaled(centred, norm, channel)
         shifted[channel] = nearest(exact, form)

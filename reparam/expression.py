@@ -255,6 +255,11 @@ class _Parser:
         self.advance()
         return value
 
+    def take_symbol(self, symbol: str) -> None:
+        if self.value != symbol:
+            self.fail(f"expected {symbol!r}")
+        self.advance()
+
     def fail(self, why: str) -> NoReturn:
         line = self.text.replace("\n", " ")
         raise ExpressionError(f"column {self.start + 1}: {why}\n  {line}\n  {' ' * self.start}^")
@@ -292,9 +297,7 @@ class _Parser:
         if self.value == "(":
             self.advance()
             node = self.expression()
-            if self.value != ")":
-                self.fail("expected ')'")
-            self.advance()
+            self.take_symbol(")")
             return node
         if self.kind in ("number", "size"):
             if "x" in self.value:

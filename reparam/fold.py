@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reparam import operations as ops
-from reparam.algebra import merge_sequential, sum_branches
+from reparam.algebra import merge_sequential, sum_owned
 from reparam.errors import NumericError
 from reparam.exact import settle_bias, settle_kernel
 from reparam.geometry import regroup
-from reparam.layers import apply_norm, average_pool, channel_scale, scale_outputs
+from reparam.layers import apply_norm, average_pool, channel_scale, scale_outputs, scale_rows
 from reparam.linear import Conv, check_finite, make
 from reparam.norm import Norm, make_norm
 from reparam.rounding import round_to
@@ -51,86 +51,160 @@ def fold(op: Operation, read: Read, rows: Rows | None = None) -> Conv:
         NumericError: Naming the tensor that is NaN, infinite, or not a valid variance.
         BorderError: A sequence would be wrong along the border of an image.
     """
-    return _fold(op, read, rows or (0, ops.outputs(op))).conv
+    return Folder(op, read).conv(rows or (0, ops.outputs(op)))
 
 
-def fold_rounded(
-    op: Operation, read: Read, dtypes: tuple[str, str], rows: Rows | None = None
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Fold and round once to the stored dtype.
-
-    For a convolution with its norm every number is the nearest one to the exact result; for sums
-    and sequences it is the float64 result rounded once (see the algebra page of the docs for the
-    bound).
+class Folder:
+    """Folds one operation, slab by slab; norms are derived once for all slabs.
 
     Args:
         op: A bound expression.
         read: Gives its tensors.
-        dtypes: Those of the kernel and of the bias.
-        rows: As for `fold`.
-
-    Returns:
-        Kernel and bias of these outputs.
-
-    Raises:
-        NumericError: As `fold`, or a result that overflows its dtype.
     """
-    conv = fold(op, read, rows)
-    kernel, bias = conv.kernel, conv.bias
-    if (pair := ops.conv_norm_pair(op)) and not pair[0].transposed:
-        layer = _conv(pair[0], read, rows or (0, ops.outputs(op)))
-        norm = _norm(pair[1], read, rows or (0, ops.outputs(op)))
-        kernel = settle_kernel(kernel, layer.kernel, norm, dtypes[0])
-        bias = settle_bias(bias, layer.bias, norm, dtypes[1])
-    return round_to(kernel, dtypes[0], "kernel"), round_to(bias, dtypes[1], "bias")
+
+    def __init__(self, op: Operation, read: Read) -> None:
+        self.op = op
+        self.read = read
+        self.norms: dict[ops.NormOp, Norm] = {}
+
+    @np.errstate(all="ignore")  # an overflow leaves infinity, which is refused by name
+    def conv(self, rows: Rows) -> Conv:
+        """Return the convolution for some output channels, see `fold`."""
+        conv = self._fold(self.op, rows).conv
+        check_finite(conv.kernel, "the fused kernel", 0 if conv.transposed else rows[0])
+        check_finite(conv.bias, "the fused bias", rows[0])
+        return conv
+
+    def rounded(self, dtypes: tuple[str, str], rows: Rows) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Fold and round once to the stored dtype.
+
+        For a convolution with its norm every number is the nearest one to the exact result; for
+        sums and sequences it is the float64 result rounded once (see the algebra page of the docs
+        for the bound).
+
+        Args:
+            dtypes: Those of the kernel and of the bias.
+            rows: Output channels wanted, as for `fold`.
+
+        Returns:
+            Kernel and bias of these outputs.
+
+        Raises:
+            NumericError: As `fold`, or a result that overflows its dtype.
+        """
+        conv = self.conv(rows)
+        kernel, bias = conv.kernel, conv.bias
+        if pair := ops.conv_norm_pair(self.op):
+            inner, norm = self._bias(pair[0], rows), self._norm(pair[1], rows)
+            taps = self._kernel(pair[0], rows).astype(np.float64)
+            turned = settle_kernel(_turned(kernel, conv), _turned(taps, conv), norm, dtypes[0])
+            kernel = _turned(turned, conv)
+            bias = settle_bias(bias, inner, norm, dtypes[1])
+        source = next(ops.tensor_names(self.op), "nothing")
+        return (
+            round_to(kernel, dtypes[0], f"kernel from {source}", 0 if conv.transposed else rows[0]),
+            round_to(bias, dtypes[1], f"bias from {source}", rows[0]),
+        )
+
+    def _fold(self, op: Operation, rows: Rows) -> _Slab:
+        match op:
+            case ops.ConvOp():
+                kernel = self._kernel(op, rows).astype(np.float64, order="C")
+                return self._slab(op, rows, kernel, self._bias(op, rows))
+            case ops.ChainOp(steps):
+                return self._chain(steps, rows)
+            case ops.SumOp(terms):
+                return self._sum(op, terms, rows)
+            case _:
+                return self._chain((op,), rows)
+
+    def _chain(self, steps: tuple[Operation, ...], rows: Rows) -> _Slab:
+        """Fold from the last step back: it decides which outputs of the steps before are needed."""
+        match steps:
+            case ():
+                return _Slab(channel_scale(np.ones(rows[1] - rows[0])), rows)
+            case (ops.ConvOp() | ops.SumOp() | ops.ChainOp(),):
+                return self._fold(steps[0], rows)
+            case (ops.ConvOp(transposed=False) as op, ops.NormOp() as norm_op):
+                # the common case: scale the stored kernel, without a float64 copy in between
+                norm = self._norm(norm_op, rows)
+                kernel = scale_rows(self._kernel(op, rows), norm.scale)
+                return self._slab(op, rows, kernel, norm.shift(self._bias(op, rows)))
+            case _:
+                pass
+        *before, last = steps
+        below = self._chain(tuple(before), ops.reach(last, rows))
+        match last:
+            case ops.NormOp():
+                conv = apply_norm(below.conv, self._norm(last, rows))
+            case ops.ScaleOp(tensor, _, single):
+                factors = self._vector(tensor)
+                conv = scale_outputs(below.conv, factors if single else factors[slice(*rows)])
+            case ops.NumberOp(value):
+                conv = scale_outputs(below.conv, value)
+            case ops.AverageOp(size):
+                # the pool pads with zeros itself; what it averages is the image of the steps before
+                conv = merge_sequential(below.conv, average_pool(rows[1] - rows[0], size))
+            case ops.ConvOp(border=border):
+                conv = merge_sequential(below.conv, self._fold(last, rows).conv, border=border)
+            case _:
+                conv = merge_sequential(below.conv, self._fold(last, rows).conv)
+        return _Slab(conv, below.inputs)
+
+    def _sum(self, op: Operation, terms: tuple[tuple[int, Operation], ...], rows: Rows) -> _Slab:
+        wanted = ops.reach(op, rows)
+        branches: list[Conv] = []
+        for sign, term in terms:
+            conv = _widen(self._fold(term, rows), wanted)
+            branches.append(conv if sign > 0 else scale_outputs(conv, -1.0))
+        return _Slab(sum_owned(branches), wanted)
+
+    def _slab(self, op: ops.ConvOp, rows: Rows, kernel: Array, bias: Array) -> _Slab:
+        conv = make(
+            kernel,
+            bias,
+            # whole groups of a grouped convolution are a convolution of that many groups
+            groups=max((rows[1] - rows[0]) * op.groups // op.outputs, 1),
+            dilation=op.dilation,
+            origin=op.origin,
+            transposed=op.transposed,
+        )
+        return _Slab(conv, ops.reach(op, rows))
+
+    def _kernel(self, op: ops.ConvOp, rows: Rows) -> NDArray[Any]:
+        """Return the stored kernel of some outputs, in the stored dtype, checked."""
+        whole = op.transposed or rows == (0, op.outputs)
+        kernel = self.read(op.weight) if whole else self.read(op.weight, rows)
+        check_finite(kernel, op.weight, 0 if whole else rows[0])
+        return kernel
+
+    def _bias(self, op: ops.ConvOp, rows: Rows) -> Array:
+        if op.bias is None:
+            return np.zeros(rows[1] - rows[0])
+        return self._vector(op.bias)[slice(*rows)]
+
+    def _norm(self, op: ops.NormOp, rows: Rows) -> Norm:
+        if op not in self.norms:
+            names = (op.mean, op.var, op.weight, op.bias)
+            mean, var, weight, bias = (None if n is None else self._vector(n) for n in names)
+            assert mean is not None
+            assert var is not None
+            try:
+                self.norms[op] = make_norm(mean, var, weight, bias, op.eps)
+            except NumericError as error:
+                raise NumericError(f"{op.var.rpartition('.')[0]}: {error}") from None
+        return self.norms[op].rows(rows)
+
+    def _vector(self, name: str) -> Array:
+        return check_finite(self.read(name).astype(np.float64).reshape(-1), name)
 
 
-def _fold(op: Operation, read: Read, rows: Rows) -> _Slab:
-    match op:
-        case ops.ConvOp():
-            return _Slab(_conv(op, read, rows), ops.reach(op, rows))
-        case ops.ChainOp(steps):
-            return _chain(steps, read, rows)
-        case ops.SumOp(terms):
-            return _sum(op, terms, read, rows)
-        case _:
-            return _chain((op,), read, rows)
-
-
-def _chain(steps: tuple[Operation, ...], read: Read, rows: Rows) -> _Slab:
-    """Fold from the last step back: it decides which outputs of the steps before are needed."""
-    if not steps:
-        return _Slab(channel_scale(np.ones(rows[1] - rows[0])), rows)
-    *before, last = steps
-    if not before and isinstance(last, ops.ConvOp | ops.SumOp | ops.ChainOp):
-        return _fold(last, read, rows)
-    below = _chain(tuple(before), read, ops.reach(last, rows))
-    match last:
-        case ops.NormOp():
-            conv = apply_norm(below.conv, _norm(last, read, rows))
-        case ops.ScaleOp(tensor, _, single):
-            factors = _vector(read, tensor, None if single else rows)
-            conv = scale_outputs(below.conv, factors)
-        case ops.NumberOp(value):
-            conv = scale_outputs(below.conv, value)
-        case ops.AverageOp(size):
-            # the pool pads with zeros itself; what it averages is the image of the steps before
-            conv = merge_sequential(below.conv, average_pool(rows[1] - rows[0], size))
-        case ops.ConvOp():
-            conv = merge_sequential(below.conv, _conv(last, read, rows), border=last.border)
-        case _:
-            conv = merge_sequential(below.conv, _fold(last, read, rows).conv)
-    return _Slab(conv, below.inputs)
-
-
-def _sum(op: Operation, terms: tuple[tuple[int, Operation], ...], read: Read, rows: Rows) -> _Slab:
-    wanted = ops.reach(op, rows)
-    branches: list[Conv] = []
-    for sign, term in terms:
-        slab = _fold(term, read, rows)
-        conv = _widen(slab, wanted)
-        branches.append(conv if sign > 0 else scale_outputs(conv, -1.0))
-    return _Slab(sum_branches(branches), wanted)
+def _turned(kernel: Array, conv: Conv) -> Array:
+    """Put the outputs of a transposed convolution in front, or back behind its inputs."""
+    if not conv.transposed:
+        return kernel
+    swapped = kernel.reshape(conv.groups, -1, *kernel.shape[1:]).swapaxes(1, 2)
+    return swapped.reshape(-1, *swapped.shape[2:])
 
 
 def _widen(slab: _Slab, wanted: Rows) -> Conv:
@@ -142,35 +216,3 @@ def _widen(slab: _Slab, wanted: Rows) -> Conv:
     start = slab.inputs[0] - wanted[0]
     kernel[:, start : start + dense.inputs] = dense.kernel
     return make(kernel, dense.bias, dense)
-
-
-def _conv(op: ops.ConvOp, read: Read, rows: Rows) -> Conv:
-    whole = rows == (0, op.outputs)
-    kernel = (read(op.weight) if whole else read(op.weight, rows)).astype(np.float64)
-    return make(
-        check_finite(kernel, op.weight, 0 if op.transposed else rows[0]),
-        np.zeros(rows[1] - rows[0]) if op.bias is None else _vector(read, op.bias, rows),
-        groups=op.groups if whole else max((rows[1] - rows[0]) * op.groups // op.outputs, 1),
-        dilation=op.dilation,
-        origin=op.origin,
-        transposed=op.transposed,
-    )
-
-
-def _norm(op: ops.NormOp, read: Read, rows: Rows) -> Norm:
-    mean, var, weight, bias = (
-        None if name is None else _vector(read, name, rows)
-        for name in (op.mean, op.var, op.weight, op.bias)
-    )
-    assert mean is not None
-    assert var is not None
-    try:
-        return make_norm(mean, var, weight, bias, op.eps, first=rows[0])
-    except NumericError as error:
-        raise NumericError(f"{op.var.rpartition('.')[0]}: {error}") from None
-
-
-def _vector(read: Read, name: str, rows: Rows | None) -> Array:
-    values = read(name).astype(np.float64).reshape(-1)
-    values = values if rows is None else values[slice(*rows)]
-    return check_finite(values, name, rows[0] if rows else 0)

@@ -9,8 +9,8 @@ import numpy as np
 
 from reparam import operations as ops
 from reparam.checkpoint import TensorInfo, find_format
-from reparam.errors import CheckpointError, PlanError, VerificationError
-from reparam.fold import fold_rounded
+from reparam.errors import BorderError, CheckpointError, NumericError, PlanError, VerificationError
+from reparam.fold import Folder
 from reparam.neutral import constant, neutral_norm
 from reparam.planning import plan_tensors
 from reparam.plans import Settings
@@ -87,6 +87,7 @@ def fuse(
                 recipe=recipe,
                 eps=eps,
                 settings=Settings(batch_norm, dtype),
+                config=file.parent / "config.json",
             )
         elif dict(plan.tensors) != dict(reader.tensors):
             raise PlanError(
@@ -105,7 +106,10 @@ def fuse(
             target, plan.outputs, reader.metadata, overwrite=overwrite
         ) as writer:
             for number, fusion in enumerate(plan.fusions):
-                checks.append(_fuse_block(fusion, reader.read, writer.write, verify=verify))
+                try:
+                    checks.append(_fuse_block(fusion, reader.read, writer.write, verify=verify))
+                except (NumericError, BorderError) as error:
+                    raise type(error)(f"{file}: {fusion.name}: {error}") from None
                 if progress is not None:
                     progress(number + 1, len(plan.fusions))
             for name in plan.copies:
@@ -202,8 +206,9 @@ def _fuse_block(
     kernel, bias = fusion.kernel, fusion.bias
     dtypes = kernel.info.dtype, bias.info.dtype
     worst = 0.0
+    folder = Folder(fusion.op, before)
     for rows in slabs(fusion.op):
-        values, shift = fold_rounded(fusion.op, before, dtypes, rows)
+        values, shift = folder.rounded(dtypes, rows)
         if values.shape[1:] != kernel.info.shape[1:]:
             raise PlanError(
                 f"{fusion.name}: folded to {values.shape}, planned {kernel.info.shape}."
@@ -251,8 +256,8 @@ def _check_tied(plan: Plan, arrays: Mapping[str, NDArray[Any]]) -> None:
         first = names[id(values)]
         if first != name and {first, name} & kernels:
             raise PlanError(
-                f"{first!r} and {name!r} are one array: a layer used twice cannot be fused with two "
-                "norms. Copy one of them if they are not tied in the model."
+                f"{first!r} and {name!r} are one array: a layer used twice cannot be fused with "
+                "two norms. Copy one of them if they are not tied in the model."
             )
 
 

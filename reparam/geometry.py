@@ -33,7 +33,8 @@ def dilate_kernel(conv: Conv) -> Conv:
     """
     size = extent(conv)
     kernel = np.zeros(conv.kernel.shape[:2] + size)
-    kernel[(..., *(slice(None, None, d) for d in conv.dilation))] = conv.kernel
+    spread: tuple[Any, ...] = (..., *(slice(None, None, d) for d in conv.dilation))
+    kernel[spread] = conv.kernel
     return make(kernel, conv.bias.copy(), conv, groups=conv.groups, dilation=(1,) * conv.rank)
 
 
@@ -65,7 +66,8 @@ def pad_kernel(conv: Conv, kernel_size: Sequence[int], origin: Sequence[int] | N
     if origin is not None:
         place = per_axis("origin", origin, conv.rank, least=0)
     kernel = np.zeros(conv.kernel.shape[:2] + size)
-    kernel[(..., *taps_within(conv, size, place))] = conv.kernel
+    taps: tuple[Any, ...] = (..., *taps_within(conv, size, place))
+    kernel[taps] = conv.kernel
     ones = (1,) * conv.rank
     return make(kernel, conv.bias.copy(), conv, groups=conv.groups, dilation=ones, origin=place)
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reparam.errors import BorderError, ShapeError
 from reparam.geometry import lift, pad_kernel, regroup
-from reparam.linear import Conv, check_finite, make, per_axis
+from reparam.linear import Conv, check_finite, checked, make, per_axis
 from reparam.norm import make_norm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
     from reparam.linear import Array
     from reparam.norm import Norm
@@ -56,10 +56,10 @@ def fuse_conv_bn(
         >>> fused.kernel, fused.bias
         (array([[[4.]]]), array([1.]))
     """
-    return apply_norm(conv, make_norm(running_mean, running_var, weight, bias, eps))
+    return checked(apply_norm(conv, make_norm(running_mean, running_var, weight, bias, eps)))
 
 
-@np.errstate(all="ignore")  # an overflow leaves infinity, which `make` refuses by name
+@np.errstate(all="ignore")  # an overflow leaves infinity, which the callers refuse by name
 def apply_norm(conv: Conv, norm: Norm) -> Conv:
     """Fold statistics that are already checked, see `fuse_conv_bn`."""
     if norm.scale.shape != (conv.outputs,):
@@ -154,11 +154,20 @@ def average_pool(
     return Conv(np.full((channels, 1, *size), 1.0 / taps), groups=channels)
 
 
+def scale_rows(kernel: NDArray[Any], factors: Array) -> Array:
+    """Multiply the rows of a kernel `(out, ...)` of any float dtype by factors, in float64."""
+    if kernel.dtype.itemsize == 2:  # noqa: PLR2004  16 bits: bfloat16 has no loop of its own
+        kernel = kernel.astype(np.float32)
+    flat = kernel.reshape(len(kernel), -1)
+    scaled: Array = np.multiply(flat, factors[:, None], dtype=np.float64, order="C")
+    return scaled.reshape(kernel.shape)
+
+
 def _per_output(conv: Conv, factors: Array) -> Array:
     """Multiply the kernel of every output channel by its factor."""
     kernel = conv.kernel
     if not conv.transposed:
-        return kernel * factors.reshape((-1,) + (1,) * (kernel.ndim - 1))
+        return scale_rows(kernel, factors)
     # (in, out // groups): the outputs of a group lie beside the inputs of the same group
     split = kernel.reshape((conv.groups, -1, *kernel.shape[1:]))
     aligned = factors.reshape((conv.groups, 1, -1) + (1,) * conv.rank)

@@ -8,11 +8,10 @@ rank, because a pointwise map samples only the output position itself.
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +63,7 @@ class Conv:
     origin: Axes
     transposed: bool
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  every setting of a convolution, in the usual order
         self,
         kernel: ArrayLike,
         bias: ArrayLike | None = None,
@@ -103,12 +102,13 @@ class Conv:
     @property
     def outputs(self) -> int:
         """Number of output channels."""
-        return self.bias.shape[0]
+        return len(self.bias)
 
     @property
     def inputs(self) -> int:
         """Number of input channels."""
-        return self.kernel.shape[0] if self.transposed else self.kernel.shape[1] * self.groups
+        shape: Axes = self.kernel.shape
+        return shape[0] if self.transposed else shape[1] * self.groups
 
     @property
     def space(self) -> Axes:
@@ -137,14 +137,10 @@ def make(
     stride: Axes | None = None,
     transposed: bool = False,
 ) -> Conv:
-    """Wrap freshly computed arrays without copying them; geometry not given comes from `like`.
-
-    Raises:
-        NumericError: An operation overflowed float64.
-    """
+    """Wrap freshly computed arrays without copying; geometry not given comes from `like`."""
     conv = object.__new__(Conv)
     rank = kernel.ndim - 2
-    _fill(conv, check_finite(kernel, "kernel"), check_finite(bias, "bias"), groups)
+    _fill(conv, kernel, bias, groups)
     plain = (1,) * rank
     object.__setattr__(conv, "stride", stride or (like.stride if like else plain))
     object.__setattr__(conv, "dilation", dilation or (like.dilation if like else plain))
@@ -154,27 +150,37 @@ def make(
     return conv
 
 
-def check_finite(values: Array, what: str, first: int = 0) -> Array:
+def check_finite(values: NDArray[Any], what: str, first: int = 0) -> NDArray[Any]:
     """Return `values`, or refuse them when any entry is NaN or infinite.
 
     Args:
-        values: Anything.
+        values: Of any real dtype.
         what: Name for the message.
         first: Index along axis 0 of the first row, where `values` are some rows of a tensor.
 
     Raises:
         NumericError: Naming the first such entry.
     """
-    with np.errstate(all="ignore"):
-        total = values.sum()  # NaN and infinity survive a sum, which costs less than isfinite
-    if not math.isfinite(total) and not (good := np.isfinite(values)).all():
+    good = np.isfinite(values)
+    if not good.all():
         index = tuple(int(i) for i in np.argwhere(~good)[0])
-        where = [index[0] + first, *index[1:]]
+        where = [index[0] + first, *index[1:]] if index else []
         raise NumericError(
             f"{what}{where} is {values[index]}. "
             "Only finite weights can be fused; restore the tensor from a healthy checkpoint."
         )
     return values
+
+
+def checked(conv: Conv) -> Conv:
+    """Return a result, or refuse it when an operation overflowed float64.
+
+    Raises:
+        NumericError: Naming the first entry that is not finite.
+    """
+    check_finite(conv.kernel, "kernel")
+    check_finite(conv.bias, "bias")
+    return conv
 
 
 def per_axis(what: str, value: int | Sequence[int], rank: int, *, least: int) -> Axes:

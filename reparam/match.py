@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from reparam.expression import Chain, Line, Maybe, Node, Sum, layers, rename
@@ -282,7 +283,7 @@ def _bindings(line: Line, prefix: str, index: ModuleIndex) -> Iterator[Line]:
         module = index.get(prefix + fill(anchor, numbers))
         if module is None or (anchor == line.output and module.kind != "conv"):
             continue  # a result can take the place of a convolution only
-        tree = rename(line.tree, lambda text, numbers=numbers: fill(text, numbers))
+        tree = rename(line.tree, partial(fill, numbers=numbers))
         yield Line(_expand(tree, prefix, index), fill(line.output, numbers))
 
 
@@ -297,9 +298,10 @@ def _expand(node: Node, prefix: str, index: ModuleIndex) -> Node:
         if anchor is None:
             done.append((sign, term))
             continue
-        for numbers in numbers_for(anchor, prefix, index):
-            bound = rename(term, lambda text, numbers=numbers: fill(text, numbers))
-            done.append((sign, bound))
+        done += [
+            (sign, rename(term, partial(fill, numbers=numbers)))
+            for numbers in numbers_for(anchor, prefix, index)
+        ]
     return done[0][1] if len(done) == 1 and done[0][0] > 0 else Sum(tuple(done))
 
 

@@ -7,6 +7,7 @@ name is a per-channel scale.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -47,6 +48,7 @@ class ModuleIndex:
 
     def __init__(self, tensors: Mapping[str, TensorInfo]) -> None:
         self.tensors = tensors
+        self._sorted = sorted(tensors)
         self._roles: dict[str, dict[str, str]] = {}
         for name in tensors:
             path, _, role = name.rpartition(".")
@@ -77,8 +79,9 @@ class ModuleIndex:
 
     def under(self, path: str) -> list[str]:
         """Return the names of all tensors below a path."""
-        prefix = path + "."
-        return [name for name in self.tensors if name.startswith(prefix)]
+        first = bisect_left(self._sorted, path + ".")
+        last = bisect_left(self._sorted, path + "/", lo=first)  # "/" is what follows "." in Unicode
+        return self._sorted[first:last]
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Return the shape of a tensor."""

@@ -46,6 +46,19 @@ class Norm:
     scale: Array
     scale_rest: Array
 
+    def rows(self, rows: tuple[int, int]) -> Norm:
+        """Return the statistics of a range of channels."""
+        part = slice(*rows)
+        return Norm(
+            self.mean[part],
+            self.var[part],
+            self.weight[part],
+            self.bias[part],
+            self.eps,
+            self.scale[part],
+            self.scale_rest[part],
+        )
+
     def shift(self, inner: Array) -> Array:
         """Return `bias + (inner - mean) * scale`, rounded once for all practical purposes.
 
@@ -66,7 +79,6 @@ def make_norm(
     weight: ArrayLike | None,
     bias: ArrayLike | None,
     eps: float,
-    first: int = 0,
 ) -> Norm:
     """Check the statistics of one batch normalization and derive its scale.
 
@@ -76,7 +88,6 @@ def make_norm(
         weight: `(channels,)`, or None for ones (`affine=False`, Keras `scale=False`).
         bias: `(channels,)`, or None for zeros (Keras `center=False`).
         eps: The constant under the root; checkpoints do not store it.
-        first: Number of the first channel given, for messages.
 
     Raises:
         ShapeError: The vectors differ in length.
@@ -84,12 +95,12 @@ def make_norm(
     """
     if not (np.isfinite(eps) and eps >= 0):
         raise NumericError(f"eps={eps}: expected a finite number of at least 0.")
-    mean = check_finite(np.array(running_mean, dtype=np.float64), "running_mean", first)
-    var = check_finite(np.array(running_var, dtype=np.float64), "running_var", first)
+    mean = check_finite(np.array(running_mean, dtype=np.float64), "running_mean")
+    var = check_finite(np.array(running_var, dtype=np.float64), "running_var")
     gamma = np.ones_like(mean) if weight is None else np.array(weight, dtype=np.float64)
     beta = np.zeros_like(mean) if bias is None else np.array(bias, dtype=np.float64)
-    check_finite(gamma, "weight", first)
-    check_finite(beta, "bias", first)
+    check_finite(gamma, "weight")
+    check_finite(beta, "bias")
     for what, vector in (("running_var", var), ("weight", gamma), ("bias", beta)):
         if vector.shape != mean.shape or mean.ndim != 1:
             raise ShapeError(
@@ -100,7 +111,7 @@ def make_norm(
     if (bad := ~((var >= 0) & (total > 0))).any():
         index = int(np.flatnonzero(bad)[0])
         raise NumericError(
-            f"running_var[{index + first}] = {var[index]} with eps={eps}: a variance must not be negative "
+            f"running_var[{index}] = {var[index]} with eps={eps}: a variance must not be negative "
             "and running_var + eps must be positive. The statistics are damaged, or eps is wrong."
         )
     scale, scale_rest = _divide_by_root(gamma, total, rest)
@@ -110,7 +121,7 @@ def make_norm(
         gamma,
         beta,
         eps,
-        check_finite(scale, "weight / sqrt(running_var + eps)", first),
+        check_finite(scale, "weight / sqrt(running_var + eps)"),
         scale_rest,
     )
 

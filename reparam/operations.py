@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Axes = tuple[int, ...]
+Border = Literal["zero", "image", "valid"]
+"""What a convolution in a sequence sees beyond the image, see `reparam.merge_sequential`."""
 Rows = tuple[int, int]
 """A half-open range of channels."""
 
@@ -41,7 +43,7 @@ class ConvOp:
     dilation: Axes
     origin: Axes
     transposed: bool = False
-    border: Literal["zero", "image", "valid"] = "zero"
+    border: Border = "zero"
 
     @property
     def outputs(self) -> int:
@@ -202,6 +204,7 @@ def leaves(op: Operation) -> Iterator[ConvOp | NormOp | ScaleOp]:
 def tensor_names(op: Operation) -> Iterator[str]:
     """Yield the name of every tensor the operation reads."""
     for leaf in leaves(op):
+        names: tuple[str | None, ...]
         match leaf:
             case ConvOp():
                 names = (leaf.weight, leaf.bias)

@@ -69,10 +69,11 @@ def load(text: str) -> Plan:
         PlanError: The text is not a plan, or does not fit its own header.
     """
     try:
-        values = json.loads(text)
+        parsed: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise PlanError(f"the plan is not valid JSON: {error}.") from None
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
+    values = cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {}
+    if values.get("format") != FORMAT:
         raise PlanError(
             f'the file is not a plan: expected "format": "{FORMAT}". '
             "'reparam inspect FILE --json' writes one."

@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from reparam.binding import bind
 from reparam.checkpoint import open_checkpoint
@@ -70,6 +70,7 @@ def plan(
             recipe=recipe,
             eps=eps,
             settings=Settings(batch_norm, dtype),
+            config=file.parent / "config.json",
         )
 
 
@@ -81,16 +82,18 @@ def plan_tensors(
     recipe: str | Iterable[str] | None,
     eps: float | None,
     settings: Settings,
+    config: Path | None = None,
 ) -> Plan:
     """Plan from a header that is already open; see `plan`.
 
     Args:
         tensors: Every tensor of the checkpoint.
         metadata: Its metadata; safetensors files name tied tensors there.
-        source: The file's name, for messages and to find an adjacent `config.json`.
+        source: The file's name, for messages.
         recipe: See `plan`.
         eps: See `plan`.
         settings: What the output shall look like.
+        config: The `config.json` beside the file, which may state `batch_norm_eps`.
     """
     check_settings(settings)
     if eps is not None and not (math.isfinite(eps) and eps >= 0):
@@ -98,7 +101,10 @@ def plan_tensors(
     names = [recipe] if isinstance(recipe, str) else recipe
     recipes = find_recipes(names)
     index = ModuleIndex(tensors)
-    override, notes = (_Eps(eps, "--eps"), []) if eps is not None else _config_eps(Path(source))
+    notes: list[str] = []
+    override = None if eps is None else _Eps(eps, "--eps")
+    if override is None and config is not None:
+        override, notes = _config_eps(config)
     matches: list[Match] = []
     near: list[str] = []
     for candidate in recipes:
@@ -175,18 +181,18 @@ def _eps_of(match: Match, override: _Eps | None, source: str) -> _Eps:
     return _Eps(eps.value, f"recipe {match.recipe.name}")
 
 
-def _config_eps(file: Path) -> tuple[_Eps | None, list[str]]:
+def _config_eps(config: Path) -> tuple[_Eps | None, list[str]]:
     """Read `batch_norm_eps` from the `config.json` that Hugging Face puts beside a checkpoint."""
-    config = file.parent / "config.json"
     try:
         text = config.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return None, []
     try:
-        values = json.loads(text)
+        parsed: Any = json.loads(text)
     except (ValueError, RecursionError):
         return None, [f"{config} is not valid JSON and was not asked for batch_norm_eps"]
-    value = values.get("batch_norm_eps") if isinstance(values, dict) else None
+    values = cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {}
+    value = values.get("batch_norm_eps")
     if value is None:
         return None, []
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
@@ -225,10 +231,8 @@ def _nothing(
             f"branches or norms beside them ({fused[0]}, …). There is nothing to fuse."
         )
     lines = [f"{source}: no recipe claims this file, so nothing was fused."]
-    for hint in explain_file(index):
-        lines.append(f"  saw: {hint}")
-    for miss in dict.fromkeys(near):
-        lines.append(f"  near miss: {miss}")
+    lines += [f"  saw: {hint}" for hint in explain_file(index)]
+    lines += [f"  near miss: {miss}" for miss in dict.fromkeys(near)]
     looked = (f"{r.name} ({' | '.join(r.anchors())})" for r in recipes)
     lines.append(f"  looked for: {'; '.join(looked)}")
     lines.append("Name a recipe with --recipe, or write one: see docs/recipes.md.")

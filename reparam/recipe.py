@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import tomllib
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,15 +157,15 @@ def find_recipes(names: Iterable[str] | None = None) -> tuple[Recipe, ...]:
 @functools.cache
 def built_in_names() -> tuple[str, ...]:
     """Return the names of the recipes that come with the package, sorted."""
-    folder = resources.files("reparam") / "recipes"
-    names = (entry.name for entry in folder.iterdir())
-    return tuple(sorted(n.removesuffix(".toml") for n in names if n.endswith(".toml")))
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
 
 
 @functools.cache
 def _built_in(name: str) -> Recipe:
-    file = resources.files("reparam") / "recipes" / f"{name}.toml"
-    return read_recipe(file.read_text(encoding="utf-8"), f"recipes/{name}.toml")
+    return read_recipe((_FOLDER / f"{name}.toml").read_text("utf-8"), f"recipes/{name}.toml")
+
+
+_FOLDER = Path(__file__).with_name("recipes")
 
 
 def read_recipe(text: str, source: str) -> Recipe:

@@ -8,7 +8,7 @@ padding as `origin` says): strides subsample the same outputs in both forms.
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from reparam.operations import Axes, Operation, Read, Rows
 
-    Image = NDArray[np.float64]
+    Image = NDArray[Any]
 
 
 def run(op: Operation, read: Read, x: Image, rows: Rows | None = None) -> Image:
@@ -28,20 +28,21 @@ def run(op: Operation, read: Read, x: Image, rows: Rows | None = None) -> Image:
     Args:
         op: A bound expression.
         read: Gives its tensors.
-        x: `(batch, in, *space)` float64.
+        x: `(batch, in, *space)`; its dtype is the one everything is computed in.
         rows: Output channels wanted; None for all.
 
     Returns:
-        `(batch, rows, *space)` float64.
+        `(batch, rows, *space)`.
     """
     return _run(op, read, x, rows or (0, ops.outputs(op)))
 
 
 def probe_size(op: Operation) -> Axes:
-    """Return the smallest image on which every tap of the operation meets a pixel."""
+    """Return the smallest image on which every tap of every layer meets a pixel somewhere."""
     match op:
         case ops.ConvOp():
-            return tuple(d * (k - 1) + 1 for d, k in zip(op.dilation, op.shape[2:], strict=True))
+            spans = (d * (k - 1) for d, k in zip(op.dilation, op.shape[2:], strict=True))
+            return tuple(max(o, s - o) + 1 for o, s in zip(op.origin, spans, strict=True))
         case ops.AverageOp(size):
             return size
         case ops.ChainOp(steps):
@@ -110,10 +111,10 @@ def _convolve(
         inner = _chain(head, read, x, seen)
         outside = np.zeros(inner.shape[1])
         if op.border == "image":  # what the steps before make of zeros
-            corner = (0,) * len(space)
-            outside = _chain(head, read, np.zeros_like(x), seen)[(0, slice(None), *corner)]
+            answer = _chain(head, read, np.zeros_like(x), seen)
+            outside = answer.reshape(*answer.shape[:2], -1)[0, :, 0]
         padded = _pad(inner, op.origin, span, outside)
-    kernel = read(op.weight, rows).astype(np.float64)
+    kernel = read(op.weight, rows).astype(x.dtype)
     windows = [padded[place] for place in _windows(op.shape[2:], op.dilation, space)]
     groups = (seen[1] - seen[0]) // op.shape[1]
     taps = kernel.reshape(groups, -1, op.shape[1], len(windows))
@@ -133,12 +134,12 @@ def _convolve(
 
 def _convolve_transposed(op: ops.ConvOp, read: Read, x: Image) -> Image:
     """Scatter: every input pixel adds its kernel to the output, `origin` pixels cut in front."""
-    kernel = read(op.weight).astype(np.float64)
+    kernel = read(op.weight).astype(x.dtype)
     space = x.shape[2:]
     span = tuple(d * (k - 1) + 1 for d, k in zip(op.dilation, op.shape[2:], strict=True))
-    full = np.zeros(
-        (x.shape[0], op.outputs, *(n + s - 1 for n, s in zip(space, span, strict=True)))
-    )
+    sides = zip(space, op.origin, span, strict=True)
+    wider = (n + max(o, s - 1) for n, o, s in sides)
+    full = np.zeros((x.shape[0], op.outputs, *wider), x.dtype)
     per_in, per_out = op.inputs // op.groups, op.shape[1]
     for group, place in itertools.product(
         range(op.groups), enumerate(_windows(op.shape[2:], op.dilation, space))
@@ -156,16 +157,20 @@ def _convolve_transposed(op: ops.ConvOp, read: Read, x: Image) -> Image:
 def _windows(taps: Axes, dilation: Axes, space: Axes) -> list[tuple[slice, ...]]:
     """Where each tap, in C order, finds the image inside a padded one."""
     return [
-        (slice(None), slice(None))
-        + tuple(slice(d * t, d * t + n) for d, t, n in zip(dilation, tap, space, strict=True))
+        (
+            slice(None),
+            slice(None),
+            *(slice(d * t, d * t + n) for d, t, n in zip(dilation, tap, space, strict=True)),
+        )
         for tap in itertools.product(*(range(k) for k in taps))
     ]
 
 
 def _pad(x: Image, before: Axes, span: Axes, value: Image | float = 0.0) -> Image:
     """Surround an image so that a kernel of `span` pixels fits at every position."""
-    wider = tuple(n + s - 1 for n, s in zip(x.shape[2:], span, strict=True))
-    padded = np.empty((*x.shape[:2], *wider))
+    sides = zip(x.shape[2:], before, span, strict=True)
+    wider = tuple(n + max(b, s - 1) for n, b, s in sides)
+    padded = np.empty((*x.shape[:2], *wider), x.dtype)
     padded[...] = np.asarray(value).reshape(-1, *(1,) * len(wider))
     inside = tuple(slice(b, b + n) for b, n in zip(before, x.shape[2:], strict=True))
     padded[(slice(None), slice(None), *inside)] = x
@@ -174,6 +179,6 @@ def _pad(x: Image, before: Axes, span: Axes, value: Image | float = 0.0) -> Imag
 
 def _vector(read: Read, name: str, rows: Rows | None, like: Image) -> Image:
     """Return a per-channel vector shaped to meet an image."""
-    values = read(name).astype(np.float64).reshape(-1)
+    values = read(name).astype(like.dtype).reshape(-1)
     values = values if rows is None else values[slice(*rows)]
     return values.reshape(-1, *(1,) * (like.ndim - 2))

@@ -153,7 +153,8 @@ class VerifyReport:
         if self.worst is not None:
             lines.append(
                 f"worst block {self.worst.name} at {self.worst.error:.2f} of its rounding bound; "
-                f"for inputs within ±1 no block's output differs by more than {self.certificate:.2g}"
+                "for inputs within ±1 no block's output differs by more than "
+                f"{self.certificate:.2g}"
             )
         lines += [f"assumed {fact}" for fact in self.plan.assumed]
         lines.append(f"not covered: {NOT_COVERED}")

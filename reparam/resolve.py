@@ -7,7 +7,7 @@ identity branch beside.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING
 
 from reparam import operations as ops
 from reparam.errors import PlanError
@@ -15,7 +15,7 @@ from reparam.expression import Average, Chain, Identity, Layer, Maybe, Node, Num
 
 if TYPE_CHECKING:
     from reparam.modules import Module, ModuleIndex
-    from reparam.operations import Axes, Operation
+    from reparam.operations import Axes, Border, Operation
 
 FUSIBLE_DTYPES = ("float64", "float32", "float16", "bfloat16")
 
@@ -61,6 +61,10 @@ class _Resolver:
                 return self._sum(terms, channels)
             case Maybe(part):
                 return self._any(part, channels)
+            case Identity() | Average() | Number():
+                return self._unnamed(node, channels)
+
+    def _unnamed(self, node: Identity | Average | Number, channels: int | None) -> Operation:
         if channels is None:
             raise PlanError(
                 f"{self._where()}: the number of channels of an identity or pool is not known "
@@ -143,9 +147,12 @@ class _Resolver:
         origin = tuple(d * (k - 1) // 2 for d, k in zip(dilation, space, strict=True))
         if "origin" in wanted:
             origin = self._axes("origin", wanted["origin"])
-        border = wanted.get("border", "zero")
-        if border not in ("zero", "image", "valid"):
-            raise PlanError(f"{layer.name}[border={border}]: expected zero, image or valid.")
+        borders: dict[str, Border] = {"zero": "zero", "image": "image", "valid": "valid"}
+        border = borders.get(wanted.get("border", "zero"))
+        if border is None:
+            raise PlanError(
+                f"{layer.name}: border={wanted['border']}: expected zero, image, valid."
+            )
         op = ops.ConvOp(
             module.tensors["weight"],
             module.tensors.get("bias"),
@@ -154,7 +161,7 @@ class _Resolver:
             dilation,
             origin,
             transposed,
-            cast('Literal["zero", "image", "valid"]', border),
+            border,
         )
         self._check_vector(op.bias, op.outputs)
         return op

@@ -7,6 +7,7 @@ near ties. Rounding to odd into float32 first makes the second rounding the only
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,9 +62,7 @@ FORMATS = {
 """The dtypes a fused tensor may have."""
 
 
-def round_to(
-    values: Array, dtype: str, what: str = "result", first: int = 0
-) -> NDArray[Any]:
+def round_to(values: Array, dtype: str, what: str = "result", first: int = 0) -> NDArray[Any]:
     """Round float64 values to the nearest value of `dtype`, ties to even, subnormals kept.
 
     Args:
@@ -127,9 +126,5 @@ def nearest(value: Fraction, form: FloatFormat) -> float:
     doubled = 2 * rest - (bottom << max(unit, 0))
     if doubled > 0 or (doubled == 0 and quotient % 2):
         quotient += 1
-    size = (
-        float(quotient) * 2.0**unit
-        if unit > -1000
-        else float(quotient) * 2.0**-1000 * 2.0 ** (unit + 1000)
-    )  # noqa: E501
+    size = math.ldexp(quotient, unit)
     return -size if value < 0 else size

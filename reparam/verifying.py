@@ -15,7 +15,7 @@ import numpy as np
 
 from reparam import operations as ops
 from reparam.checkpoint import Reader, TensorInfo, open_checkpoint
-from reparam.fold import fold, fold_rounded
+from reparam.fold import Folder, fold
 from reparam.neutral import constant
 from reparam.planning import plan_tensors
 from reparam.plans import Fusion, Plan, Settings
@@ -69,7 +69,13 @@ def verify(
 
         def planned(settings: Settings) -> Plan:
             return plan_tensors(
-                old.tensors, old.metadata, str(before), recipe=recipe, eps=eps, settings=settings
+                old.tensors,
+                old.metadata,
+                str(before),
+                recipe=recipe,
+                eps=eps,
+                settings=settings,
+                config=Path(before).parent / "config.json",
             )
 
         plan = planned(settings)
@@ -175,9 +181,10 @@ class _Comparison:
         dtypes = kernel.info.dtype, bias.info.dtype
         x = probe(fusion)
         worst = 0.0
+        folder = Folder(fusion.op, before)
         for rows in slabs(fusion.op):
-            exact = fold(fusion.op, before, rows)
-            wanted = fold_rounded(fusion.op, before, dtypes, rows)
+            exact = folder.conv(rows)
+            wanted = folder.rounded(dtypes, rows)
             got = after(kernel.name, rows), after(bias.name)[slice(*rows)]
             if not all(np.isfinite(g.astype(np.float64)).all() for g in got):
                 self.differ(fusion.name, "holds NaN or infinity")
@@ -189,7 +196,7 @@ class _Comparison:
             for write, w, g, e in zip(
                 (kernel, bias), wanted, got, (exact.kernel, exact.bias), strict=True
             ):
-                self._weights(fusion, before, rows, write.name, w, g, e)
+                self._weights(fusion, before, rows, name=write.name, wanted=w, got=g, exact=e)
             worst = max(worst, block_error(fusion, before, after, x, rows))
         for write in fusion.writes[2:]:
             expected = constant(write, fusion.binding.eps)
@@ -206,12 +213,13 @@ class _Comparison:
         fusion: Fusion,
         before: BlockReader,
         rows: Rows,
+        *,
         name: str,
         wanted: NDArray[Any],
         got: NDArray[Any],
         exact: NDArray[np.float64],
     ) -> None:
-        """Compare stored numbers with the correctly rounded ones, then with what rounding allows."""
+        """Compare stored numbers with the correctly rounded ones, then with the bound."""
         if np.array_equal(wanted, got):
             return
         form = FORMATS[wanted.dtype.name]

@@ -1,0 +1,18 @@
+"""Settings shared by every test: how many examples Hypothesis draws."""
+
+import os
+
+from hypothesis import Phase, settings
+
+settings.register_profile("dev", max_examples=50, deadline=None)
+settings.register_profile("ci", max_examples=300, deadline=None)
+settings.register_profile("deep", max_examples=5000, deadline=None)
+# tests/mutants/run.py only asks whether a test fails, not for the smallest example
+settings.register_profile(
+    "mutants",
+    max_examples=100,
+    deadline=None,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))

@@ -1,0 +1,185 @@
+"""What must not be fused is refused with the reason, or left alone and still computes the same."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+
+import pytest
+import timm
+import torch
+import torchvision
+from oracle import nets
+from torch import nn
+
+import reparam
+
+IMAGE = nets.image(3, 20, 16)
+
+
+def refusal(save, net, **options):
+    """The message with which a file is refused; no output may be there."""
+    source = save(net)
+    output = source.with_name("deploy.safetensors")
+    with pytest.raises(reparam.PlanError) as refused:
+        reparam.fuse(source, output, **options)
+    assert [p.name for p in source.parent.iterdir()] == [source.name]
+    return str(refused.value)
+
+
+def classifier(*layers):
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
+
+
+@pytest.mark.parametrize(
+    "build", [torchvision.models.densenet121, partial(timm.create_model, "resnetv2_50")]
+)
+def test_pre_activation_nets_of_the_libraries(build, save):
+    message = refusal(save, build())
+    assert "no recipe claims" in message
+    assert "pre-activation" in message
+
+
+PREACT = {
+    "no stem norm": {},
+    "stem norm": {"norm": "bn1"},
+    "norm at the end": {"norm": "bn"},
+    "equal widths": {"widths": (8, 8, 8, 8)},
+    "equal widths, stem norm": {"widths": (8, 8, 8, 8), "norm": "bn1"},
+    "no shortcut, stem norm": {"widths": (8, 8, 8, 8), "strides": (1, 1, 1, 1), "norm": "bn1"},
+}
+
+
+@pytest.mark.parametrize("options", PREACT.values(), ids=PREACT)
+def test_pre_activation_resnet(options, save):
+    assert "pre-activation" in refusal(save, nets.PreActNet(**options))
+
+
+def test_relu_between_convolution_and_norm(save):
+    layers = [
+        layer
+        for width in (3, 8)
+        for layer in (nn.Conv2d(width, 8, 3), nn.ReLU(), nn.BatchNorm2d(8))
+    ]
+    head = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 5))
+    net = nets.named(features=nn.Sequential(*layers), classifier=head)
+    message = refusal(save, net)
+    assert "features.2" in message
+    assert "ReLU" in message
+
+
+class NormAfterSum(nn.Module):
+    """A residual block like ResNet's, with one more norm after the sum."""
+
+    def __init__(self, width):
+        super().__init__()
+        for i in (1, 2):
+            self.add_module(f"conv{i}", nn.Conv2d(width, width, 3, padding=1, bias=False))
+            self.add_module(f"bn{i}", nn.BatchNorm2d(width))
+        self.bn3 = nn.BatchNorm2d(width)
+
+    def forward(self, x):
+        return self.bn3(self.bn2(self.conv2(self.bn1(self.conv1(x)).relu())) + x).relu()
+
+
+def test_norm_after_a_sum(save):
+    stem = {"conv1": nn.Conv2d(3, 8, 3, bias=False), "bn1": nn.BatchNorm2d(8)}
+    net = nets.named(**stem, layer1=nn.Sequential(NormAfterSum(8)))
+    assert "has 'bn3' but no 'conv3'" in refusal(save, net)
+
+
+def test_detection_backbone_asks_for_eps(save, fuse):
+    with warnings.catch_warnings():
+        net = torchvision.models.detection.fasterrcnn_resnet50_fpn(
+            weights=None, weights_backbone=None
+        )
+    nets.randomise(net)
+    message = refusal(save, net)
+    assert "--eps" in message
+    assert "eps 0" in message
+
+    _, state = fuse(net, eps=1e-5)
+    body = net.backbone.body
+    twin = nets.without_norms(body, nets.pairs(body, IMAGE))
+    twin.load_state_dict({k.removeprefix("backbone.body."): v for k, v in state.items() if ".body." in k})
+    for level, wanted in nets.run(body, IMAGE).items():
+        assert nets.relative(nets.run(twin, IMAGE)[level], wanted) <= 1e-6
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        partial(nn.GroupNorm, 4),
+        partial(nn.BatchNorm2d, track_running_stats=False),
+        partial(nn.InstanceNorm2d, affine=True),
+    ],
+    ids=["group", "without statistics", "instance"],
+)
+def test_norms_without_running_statistics(norm, save):
+    message = refusal(save, torchvision.models.resnet18(norm_layer=norm))
+    assert "bn1" in message
+    assert "running_mean" in message
+
+
+@pytest.mark.parametrize("name", ["test_convnext", "test_vit"])
+def test_layer_norms(name, save):
+    assert "no norm with running statistics" in refusal(save, timm.create_model(name))
+
+
+# --- RepVGG files with deploy weights in them --------------------------------------------------------
+
+
+@pytest.fixture
+def rep():
+    return nets.randomise(nets.rep_net(nets.OFFICIAL))
+
+
+def deployed(net):
+    """The fused state dict of a net."""
+    arrays = {k: v.numpy() for k, v in net.state_dict().items()}
+    return {k: torch.from_numpy(v) for k, v in reparam.fuse_state_dict(arrays).items()}
+
+
+def assert_equal(state, train):
+    deploy = nets.rep_net(nets.OFFICIAL, deploy=True)
+    deploy.load_state_dict(state, strict=True)
+    assert nets.relative(nets.run(deploy, IMAGE), nets.run(train, IMAGE)) <= 1e-6
+
+
+def test_placeholders_beside_the_branches_are_recomputed(rep, fuse):
+    noise = {k: torch.randn_like(v) for k, v in deployed(rep).items() if "rbr_reparam" in k}
+    report, state = fuse(rep.state_dict() | noise)
+    assert sum("placeholder" in note for note in report.plan.notes) == 5
+    assert_equal(state, rep)
+
+
+def test_half_fused_file(rep, fuse):
+    block = "stage1.1."
+    train = {k: v for k, v in rep.state_dict().items() if not k.startswith(block)}
+    half = train | {k: v for k, v in deployed(rep).items() if k.startswith(block)}
+    report, state = fuse(half)
+    assert report.fused == 4
+    assert any("half fused" in note and "stage1.1.rbr_reparam" in note for note in report.plan.notes)
+    assert_equal(state, rep)
+
+
+def test_file_that_is_fused_already(rep, save):
+    assert "already in deploy form" in refusal(save, deployed(rep))
+
+
+def test_resnet_that_is_fused_already_or_half(save):
+    net = nets.randomise(torchvision.models.resnet18())
+    done = deployed(net)
+    assert "already in deploy form" in refusal(save, done)
+    train = {k: v for k, v in net.state_dict().items() if not k.startswith("layer1.0.")}
+    half = train | {k: v for k, v in done.items() if k.startswith("layer1.0.")}
+    assert "half fused" in refusal(save, half)
+
+
+def test_neutral_norms_are_not_taken_for_train_form_twice(rep, fuse):
+    """Fusing a neutral file again changes nothing but the last bit."""
+    net = nets.randomise(torchvision.models.resnet18())
+    _, once = fuse(net, batch_norm="neutral")
+    _, twice = fuse(once, batch_norm="neutral")
+    for name, tensor in once.items():
+        assert torch.allclose(twice[name], tensor, rtol=2**-22, atol=0), name

@@ -1,0 +1,260 @@
+"""Conv and norm fold to the numbers nearest to the real-number formula, against exact rationals.
+
+The oracle knows integers only: roots are integer roots of 400 bits, and a result is right when no
+neighbour of it in its dtype is closer to the rational. It shares nothing with `reparam.exact`.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import isqrt
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ml_dtypes import bfloat16
+from strategies import seeds
+
+from reparam import operations as ops
+from reparam.fold import Folder
+
+PARAMETERS = {  # significant bits, exponent of the smallest normal number
+    "float64": (53, -1022),
+    "float32": (24, -126),
+    "bfloat16": (8, -126),
+    "float16": (11, -14),
+}
+dtypes = pytest.mark.parametrize("dtype", PARAMETERS)
+
+
+def scale(gamma, var, eps):
+    """Return `gamma / sqrt(var + eps)` as a rational, to 400 bits where it is irrational."""
+    total = Fraction(float(var)) + Fraction(eps)
+    p, q = total.numerator, total.denominator
+    root = isqrt(p * q << 800)
+    assert root.bit_length() > 400
+    return Fraction(float(gamma)) * Fraction(q << 400, root)
+
+
+def nearest(value, dtype):
+    digits, least = PARAMETERS[dtype]
+    p, q = abs(value.numerator), value.denominator
+    exponent = p.bit_length() - q.bit_length()
+    exponent -= p * 2 ** max(-exponent, 0) < q * 2 ** max(exponent, 0)
+    unit = max(exponent, least) - digits + 1
+    count = round(Fraction(p * 2 ** max(-unit, 0), q * 2 ** max(unit, 0)))
+    size = Fraction(count) * Fraction(2) ** unit
+    return -size if value < 0 else size
+
+
+@dataclass
+class Layers:
+    """A convolution and its norm, as arrays."""
+
+    kernel: np.ndarray
+    inner: np.ndarray | None
+    mean: np.ndarray
+    var: np.ndarray
+    gamma: np.ndarray
+    beta: np.ndarray
+    eps: float
+    transposed: bool = False
+
+    def read(self, name, rows=None):
+        array = getattr(self, name)
+        return array if rows is None else array[slice(*rows)]
+
+    def fuse(self, dtype, rows=None):
+        bias = None if self.inner is None else "inner"
+        shape = self.kernel.shape
+        conv = ops.ConvOp("kernel", bias, shape, 1, (), (), self.transposed)
+        channels = len(self.var)
+        norm = ops.NormOp("mean", "var", "gamma", "beta", channels, self.eps)
+        op = ops.ChainOp((conv, norm), conv.inputs)
+        kernel, bias = Folder(op, self.read).rounded((dtype, dtype), rows or (0, channels))
+        assert kernel.dtype == bias.dtype == np.dtype(bfloat16 if dtype == "bfloat16" else dtype)
+        return kernel.astype(np.float64), bias.astype(np.float64)
+
+    def exact(self):
+        """Return the exact kernel and bias."""
+        inner = np.zeros(len(self.var)) if self.inner is None else self.inner
+        scales = [scale(g, v, self.eps) for g, v in zip(self.gamma, self.var, strict=True)]
+        taps = self.kernel.T if self.transposed else self.kernel
+        kernel = [
+            [Fraction(float(w)) * s for w in row] for row, s in zip(taps, scales, strict=True)
+        ]
+        moved = [
+            Fraction(float(b)) - Fraction(float(m)) for b, m in zip(inner, self.mean, strict=True)
+        ]
+        bias = [
+            Fraction(float(c)) + m * s for c, m, s in zip(self.beta, moved, scales, strict=True)
+        ]
+        return kernel, bias
+
+
+def check(layers, dtype):
+    """Assert that every fused number is the nearest one to the exact result."""
+    kernel, bias = layers.fuse(dtype)
+    exact_kernel, exact_bias = layers.exact()
+    taps = kernel.T if layers.transposed else kernel
+    for row, exact in zip(taps, exact_kernel, strict=True):
+        assert [Fraction(v) for v in row] == [nearest(e, dtype) for e in exact]
+    assert [Fraction(v) for v in bias] == [nearest(e, dtype) for e in exact_bias]
+
+
+def draw_layers(rng, dtype, channels=4, taps=6, eps=1e-5):
+    """Ordinary layers, stored in `dtype`."""
+    stored = np.dtype(bfloat16 if dtype == "bfloat16" else dtype)
+    vectors = [rng.standard_normal(channels) for _ in range(4)]
+    return Layers(
+        rng.standard_normal((channels, taps)).astype(stored),
+        vectors[0].astype(stored),
+        vectors[1].astype(stored),
+        rng.uniform(0.01, 4, channels).astype(stored),
+        vectors[2].astype(stored),
+        vectors[3].astype(stored),
+        eps,
+    )
+
+
+@dtypes
+@given(seeds, st.sampled_from([0.0, 1e-5, 1e-3, 1e-12]), st.booleans())
+def test_ordinary_layers(dtype, rng, eps, transposed):
+    layers = draw_layers(rng, dtype, eps=eps)
+    if transposed:
+        layers.kernel, layers.transposed = np.ascontiguousarray(layers.kernel.T), True
+    check(layers, dtype)
+
+
+@dtypes
+@given(seeds)
+def test_biases_that_cancel_to_the_last_digit(dtype, rng):
+    layers = draw_layers(rng, dtype, channels=6)
+    layers.inner = None
+    stored = layers.mean.dtype
+    exact = [
+        Fraction(float(m)) * scale(g, v, layers.eps)
+        for m, g, v in zip(layers.mean, layers.gamma, layers.var, strict=True)
+    ]
+    layers.beta = np.array([float(nearest(e, dtype)) for e in exact]).astype(stored)
+    check(layers, dtype)
+
+
+@dtypes
+@given(seeds)
+def test_layers_stored_with_fewer_digits_than_the_result(dtype, rng):
+    """All rounding boundaries of the result are then within reach of exact products."""
+    layers = draw_layers(rng, "bfloat16", eps=0.0)
+    layers.var = (4.0 ** rng.integers(-3, 4, 4)).astype(bfloat16)
+    check(layers, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@given(seeds)
+def test_exact_ties_go_to_even(dtype, rng):
+    """An odd number of half units, scaled by a power of two: no digit of the result is lost."""
+    digits, _ = PARAMETERS[dtype]
+    layers = draw_layers(rng, "float64", eps=2.0**-6)
+    layers.kernel = (2.0 * rng.integers(2 ** (digits - 1), 2**digits, (4, 6)) + 1) / 2**digits
+    layers.gamma = rng.choice([-0.5, 0.5, 1, 2], 4)
+    layers.var = 4.0 ** rng.integers(-1, 2, 4) - 2.0**-6
+    layers.inner = layers.mean * 0
+    layers.beta = layers.kernel[:, 0] + layers.mean * layers.gamma / np.sqrt(layers.var + 2.0**-6)
+    check(layers, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@given(seeds)
+def test_numbers_a_hair_beside_a_tie(dtype, rng):
+    """Kernels chosen so that float64 itself cannot tell on which side of the tie they fall."""
+    digits, _ = PARAMETERS[dtype]
+    layers = draw_layers(rng, "float64")
+    ties = (2.0 * rng.integers(2 ** (digits - 1), 2**digits, (4, 6)) + 1) / 2**digits
+    scales = [scale(g, v, layers.eps) for g, v in zip(layers.gamma, layers.var, strict=True)]
+    kernel = [[float(Fraction(t) / s) for t in row] for row, s in zip(ties, scales, strict=True)]
+    layers.kernel = np.array(kernel)
+    layers.inner = layers.mean + layers.kernel[:, 0]
+    layers.beta = layers.beta * 0
+    check(layers, dtype)
+
+
+@given(seeds)
+def test_float64_numbers_a_hair_beside_a_tie(rng):
+    """Products of 27 by 28 digits: two more than float64 holds."""
+    layers = draw_layers(rng, "float64", eps=0.0)
+    layers.var = 4.0 ** rng.integers(-3, 4, 4)
+    layers.gamma = 1 + rng.integers(1, 2**26, 4) * 2.0**-26
+    layers.kernel = 1 + rng.integers(1, 2**27, (4, 6)) * 2.0**-27
+    check(layers, "float64")
+
+
+@dtypes
+@given(seeds)
+def test_variances_that_are_denormal_without_eps(dtype, rng):
+    layers = draw_layers(rng, dtype, eps=0.0)
+    smallest = np.finfo(layers.var.dtype).smallest_subnormal if dtype != "bfloat16" else 2.0**-133
+    if dtype == "float64":
+        smallest = 2.0**-149  # denormal where such numbers are met, in float32
+    layers.var = (smallest * rng.integers(1, 9, 4)).astype(layers.var.dtype)
+    layers.kernel = (layers.kernel.astype(np.float64) / 2**10).astype(layers.kernel.dtype)
+    layers.gamma = (layers.gamma.astype(np.float64) / 2**6).astype(layers.gamma.dtype)
+    layers.mean = layers.inner = layers.mean * 0
+    check(layers, dtype)
+
+
+@dtypes
+@given(seeds, st.integers(0, 30))
+def test_results_that_are_denormal(dtype, rng, shift):
+    digits, least = PARAMETERS[dtype]
+    layers = draw_layers(rng, "float64")
+    layers.gamma *= 2.0 ** (least - digits - 2 + shift) if dtype != "float64" else 2.0**-1000
+    if dtype == "float64":
+        layers.kernel *= 2.0 ** -(74 - shift)
+    layers.beta *= 2.0 ** (least - digits - 2 + shift)
+    check(layers, dtype)
+
+
+@given(seeds)
+def test_float64_kernels_beyond_what_products_can_carry(rng):
+    layers = draw_layers(rng, "float64")
+    layers.kernel *= 2.0**1010
+    layers.gamma *= 2.0**-30
+    check(layers, "float64")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@given(seeds)
+def test_results_beside_a_power_of_two(dtype, rng):
+    """Below it the neighbours are half as far away."""
+    digits, _ = PARAMETERS[dtype]
+    layers = draw_layers(rng, "float64")
+    offsets = rng.choice([-0.25, -0.5, 0.5, 0.0], (4, 6)) * 2.0 ** (1 - digits)
+    scales = [scale(g, v, layers.eps) for g, v in zip(layers.gamma, layers.var, strict=True)]
+    layers.kernel = np.array(
+        [
+            [float((1 + Fraction(d)) / s) for d in row]
+            for row, s in zip(offsets, scales, strict=True)
+        ]
+    )
+    check(layers, dtype)
+
+
+@dtypes
+def test_a_kernel_in_any_memory_layout(dtype):
+    layers = draw_layers(np.random.default_rng(1), "float64", channels=64, taps=64)
+    digits, _ = PARAMETERS["float32" if dtype == "float64" else dtype]
+    ties = (
+        2.0 * np.random.default_rng(2).integers(2 ** (digits - 1), 2**digits, (64, 64)) + 1
+    ) / 2**digits
+    scales = layers.gamma / np.sqrt(layers.var + layers.eps)
+    layers.kernel = ties / scales[:, None]
+    expected, _ = layers.fuse(dtype)
+    layers.kernel = np.asfortranarray(layers.kernel).astype(">f8", order="K")
+    kernel, _ = layers.fuse(dtype)
+    assert kernel.tobytes() == expected.tobytes()
+    assert kernel.flags.c_contiguous
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_a_hundred_thousand_weights(dtype):
+    check(draw_layers(np.random.default_rng(3), dtype, channels=100, taps=1000), dtype)

@@ -1,0 +1,167 @@
+"""The two readings of a block agree: fold it and convolve, or run its layers one by one."""
+
+from dataclasses import replace
+
+import loops
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import Block, blocks, images, seeds, transposed_blocks
+
+from reparam import operations as ops
+from reparam import reference
+from reparam.errors import BorderError, NumericError
+from reparam.fold import Folder, fold
+
+
+@given(st.one_of(blocks(), blocks(), transposed_blocks()), st.data())
+def test_fold_is_run(block, data):
+    x = data.draw(images(ops.inputs(block.op), block.rank, most=5))
+    conv = fold(block.op, block.read)
+    y = reference.run(block.op, block.read, x[None])[0]
+    assert np.array_equal(loops.convolve(conv, x), y)
+
+
+@given(st.one_of(blocks(), transposed_blocks()))
+def test_the_shape_of_a_fold_is_known_beforehand(block):
+    conv, frame = fold(block.op, block.read), ops.frame(block.op)
+    assert ops.kernel_shape(block.op) == conv.kernel.shape
+    assert (ops.outputs(block.op), ops.inputs(block.op)) == (conv.outputs, conv.inputs)
+    geometry = conv.groups, conv.space, conv.dilation, conv.origin
+    assert (frame.groups, frame.size, frame.dilation, frame.origin) == geometry
+
+
+@given(blocks(), st.data())
+def test_a_slab_has_the_bytes_of_the_rows_of_the_whole(block, data):
+    unit, outputs = ops.row_unit(block.op), ops.outputs(block.op)
+    assert outputs % unit == 0
+    start = data.draw(st.integers(0, outputs // unit - 1))
+    stop = data.draw(st.integers(start + 1, outputs // unit))
+    rows = start * unit, stop * unit
+    x = data.draw(images(ops.inputs(block.op), block.rank, most=4))
+    whole, slab = fold(block.op, block.read), fold(block.op, block.read, rows)
+    part = slice(*rows)
+    y = loops.convolve(whole, x)[part]
+    first, last = ops.reach(block.op, rows)
+    assert np.array_equal(loops.convolve(slab, x[first:last]), y)
+    assert np.array_equal(reference.run(block.op, block.read, x[None], rows)[0], y)
+    assert slab.bias.tobytes() == whole.bias[part].tobytes()
+    assert slab.kernel.shape[1:] == whole.kernel.shape[1:]
+    assert np.array_equal(slab.kernel, whole.kernel[part])
+
+
+@given(blocks(), seeds, st.sampled_from(["float32", "float16", "bfloat16", "float64"]))
+def test_rounded_slabs_make_up_the_whole(block, rng, dtype):
+    for name, tensor in block.tensors.items():
+        noise = rng.uniform(0.5, 1.5, tensor.shape).astype(np.float32)
+        block.tensors[name] = np.abs(tensor) * noise if "var" in name else tensor * noise
+    unit, outputs = ops.row_unit(block.op), ops.outputs(block.op)
+    folder = Folder(block.op, block.read)
+    kernel, bias = folder.rounded((dtype, "float32"), (0, outputs))
+    rows = [(start, start + unit) for start in range(0, outputs, unit)]
+    parts = [Folder(block.op, block.read).rounded((dtype, "float32"), r) for r in rows]
+    again = [folder.rounded((dtype, "float32"), r) for r in rows]
+    for slabs in (parts, again):
+        assert b"".join(k.tobytes() for k, _ in slabs) == kernel.tobytes()
+        assert b"".join(b.tobytes() for _, b in slabs) == bias.tobytes()
+
+
+@given(blocks())
+def test_folding_leaves_the_tensors_alone(block):
+    before = {name: tensor.copy() for name, tensor in block.tensors.items()}
+    for tensor in block.tensors.values():
+        tensor.flags.writeable = False
+    conv = fold(block.op, block.read)
+    Folder(block.op, block.read).rounded(("float32", "float64"), (0, ops.outputs(block.op)))
+    for name, tensor in block.tensors.items():
+        assert tensor.tobytes() == before[name].tobytes()
+        assert not np.shares_memory(conv.kernel, tensor)
+        assert not np.shares_memory(conv.bias, tensor)
+
+
+def conv_norm(channels=4, rank=2):
+    """Build a plain 3x3 convolution with its norm, of ones."""
+    shape = (channels, channels, *(3,) * rank)
+    tensors = {
+        "a.conv.weight": np.ones(shape, np.float32),
+        "a.conv.bias": np.ones(channels, np.float32),
+        "a.bn.mean": np.zeros(channels, np.float32),
+        "a.bn.var": np.ones(channels, np.float32),
+        "a.bn.weight": np.ones(channels, np.float32),
+        "a.bn.bias": np.zeros(channels, np.float32),
+    }
+    conv = ops.ConvOp("a.conv.weight", "a.conv.bias", shape, 1, (1,) * rank, (1,) * rank)
+    norm = ops.NormOp("a.bn.mean", "a.bn.var", "a.bn.weight", "a.bn.bias", channels, 0.0)
+    return Block(ops.ChainOp((conv, norm), channels), tensors, rank)
+
+
+@pytest.mark.parametrize("rows", [(0, 4), (2, 4), (3, 4)])
+@pytest.mark.parametrize(
+    ("tensor", "index", "message"),
+    [
+        ("a.conv.weight", (3, 1, 0, 2), r"a\.conv\.weight\[3, 1, 0, 2\] is nan"),
+        ("a.conv.bias", 3, r"a\.conv\.bias\[3\] is nan"),
+        ("a.bn.mean", 3, r"a\.bn\.mean\[3\] is nan"),
+        ("a.bn.var", 3, r"a\.bn\.var\[3\] is nan"),
+        ("a.bn.weight", 3, r"a\.bn\.weight\[3\] is nan"),
+        ("a.bn.bias", 3, r"a\.bn\.bias\[3\] is nan"),
+    ],
+)
+def test_damage_is_named_by_tensor_and_index_in_any_slab(rows, tensor, index, message):
+    block = conv_norm()
+    block.tensors[tensor][index] = np.nan
+    with pytest.raises(NumericError, match=message):
+        fold(block.op, block.read, rows)
+
+
+@pytest.mark.parametrize("rows", [(0, 4), (2, 4), (3, 4)])
+def test_a_bad_variance_is_named_by_layer_and_index_in_any_slab(rows):
+    block = conv_norm()
+    block.tensors["a.bn.var"][3] = -1
+    with pytest.raises(NumericError, match=r"a\.bn: running_var\[3\] = -1\.0 with eps=0\.0"):
+        fold(block.op, block.read, rows)
+
+
+@pytest.mark.parametrize("rows", [(0, 4), (2, 4), (3, 4)])
+def test_an_overflow_is_named_by_tensor_and_index_in_any_slab(rows):
+    block = conv_norm()
+    block.tensors["a.conv.weight"][3, 1, 0, 2] = 1e5
+    with pytest.raises(NumericError, match=r"a\.conv\.weight\[3, 1, 0, 2\] = 100000\.0 does not"):
+        Folder(block.op, block.read).rounded(("float16", "float16"), rows)
+    block.tensors["a.conv.weight"][...] = 1
+    block.tensors["a.bn.bias"][3] = -1e5
+    with pytest.raises(NumericError, match=r"bias from a\.conv\.weight\[3\] = -99999\.0 does not"):
+        Folder(block.op, block.read).rounded(("float16", "float16"), rows)
+
+
+def test_an_overflow_of_float64_is_refused():
+    block = conv_norm()
+    block.tensors["a.conv.weight"] = np.full((4, 4, 3, 3), 1e200)
+    block.tensors["a.bn.weight"] = np.full(4, 1e200)
+    with pytest.raises(NumericError, match=r"fused kernel\[0, 0, 0, 0\] is inf"):
+        fold(block.op, block.read)
+
+
+def test_a_sequence_that_is_wrong_along_the_border_is_refused():
+    block = conv_norm()
+    conv, norm = block.op.steps
+    twice = ops.ChainOp((conv, norm, conv), 4)
+    with pytest.raises(BorderError):
+        fold(twice, block.read)
+    fold(ops.ChainOp((conv, norm, replace(conv, border="valid")), 4), block.read)
+
+
+def test_norms_that_share_statistics_keep_their_own_scales():
+    block = conv_norm()
+    conv, norm = block.op.steps
+    block.tensors["b.weight"] = np.full(4, 3, np.float32)
+    other = replace(norm, weight="b.weight")
+    both = ops.SumOp(((1, ops.ChainOp((conv, norm), 4)), (1, ops.ChainOp((conv, other), 4))))
+    assert np.array_equal(fold(both, block.read).kernel, np.full((4, 4, 3, 3), 4.0))
+
+
+def test_a_block_of_norms_alone_folds_to_a_linear_layer():
+    block = conv_norm()
+    conv = fold(ops.ChainOp((block.op.steps[1],), 4), block.read)
+    assert (conv.rank, conv.groups) == (0, 4)
