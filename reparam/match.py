@@ -163,7 +163,8 @@ def _match_place(match: Match, prefix: str, blocks: list[Block], index: ModuleIn
     match.bare += best.bare
     for keep in best.block.keep:
         match.keeps[join(path, keep.norm)] = keep.why
-    match.beside[path] = (*best.block.beside, *(k.norm for k in best.block.keep))
+    if best.found and best.block.at:  # everything lies below a root, so a root owns nothing
+        match.beside[path] = (*best.block.beside, *(k.norm for k in best.block.keep))
 
 
 @dataclass(slots=True)
@@ -191,7 +192,7 @@ def _match_block(prefix: str, block: Block, index: ModuleIndex) -> _Result:
             result.problems.append(f"{path or 'the root'}: none of {', '.join(names)}")
     read = {join(path, layer.name) for f in result.found for layer in layers(f.line.tree)}
     exempt = (*block.beside, *(k.norm for k in block.keep))
-    result.unread = unread_tensors(path, read, exempt, index) if path else []
+    result.unread = unread_tensors(path, read, exempt, index) if block.at else []
     return result
 
 

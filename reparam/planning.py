@@ -105,22 +105,10 @@ def plan_tensors(
     override = None if eps is None else _Eps(eps, "--eps")
     if override is None and config is not None:
         override, notes = _config_eps(config)
-    matches: list[Match] = []
-    near: list[str] = []
-    for candidate in recipes:
-        matched, nearly = match_recipe(candidate, index)
-        matches += matched
-        near += nearly
-    found: list[Match] = []
-    for match in matches:
-        misfit = _misfit(match, index)
-        if misfit:
-            near.append(f"{match.label}: {misfit}")
-        elif match.found:
-            found.append(match)
+    found, fused, near = _search(recipes, index)
     _check_disjoint(found, source)
     if not found:
-        raise PlanError(_nothing(source, recipes, matches, near, index))
+        raise PlanError(_nothing(source, recipes, fused, near, index))
     notes += [f"not used: {miss}" for miss in near]
     bindings: list[Binding] = []
     for match in found:
@@ -136,12 +124,12 @@ def plan_tensors(
             )
             for item in match.found
         ]
-    for match in matches:
-        if match.fused:
-            notes.append(
-                f"half fused: {len(match.fused)} blocks are in deploy form already "
-                f"({match.fused[0]}, …) and are copied as they are"
-            )
+    notes += [
+        f"half fused: {len(match.fused)} blocks are in deploy form already "
+        f"({match.fused[0]}, …) and are copied as they are"
+        for match in (*found, *fused)
+        if match.fused
+    ]
     return bind(
         tensors,
         metadata,
@@ -158,6 +146,24 @@ def plan_tensors(
         keeps={path: why for m in found for path, why in m.keeps.items()},
         beside={path: names for m in found for path, names in m.beside.items()},
     )
+
+
+def _search(
+    recipes: tuple[Recipe, ...], index: ModuleIndex
+) -> tuple[list[Match], list[Match], list[str]]:
+    """Return the spellings to fuse, those that are fused already, and why others are not used."""
+    found: list[Match] = []
+    fused: list[Match] = []
+    near: list[str] = []
+    for recipe in recipes:
+        matches, misses = match_recipe(recipe, index)
+        near += misses
+        for match in matches:
+            if misfit := _misfit(match, index):
+                near.append(f"{match.label}: {misfit}")
+            else:
+                (found if match.found else fused).append(match)
+    return found, fused, near
 
 
 def _misfit(match: Match, index: ModuleIndex) -> str | None:
@@ -218,17 +224,18 @@ def _check_disjoint(matches: list[Match], source: str) -> None:
 def _nothing(
     source: str,
     recipes: tuple[Recipe, ...],
-    matches: list[Match],
+    fused: list[Match],
     near: list[str],
     index: ModuleIndex,
 ) -> str:
     """Say why there is nothing to fuse: fused already, or claimed by no recipe."""
-    fused = [path for m in matches for path in m.fused]
-    if fused and not any(m.found for m in matches):
-        labels = ", ".join(dict.fromkeys(m.label for m in matches))
+    done = list(dict.fromkeys(path for m in fused for path in m.fused))
+    stay = {path for m in fused for path in m.keeps}
+    if done and stay.issuperset(index.norms()):
+        labels = ", ".join(dict.fromkeys(m.label for m in fused))
         return (
-            f"{source}: already in deploy form: {len(fused)} layers of {labels} have a bias and no "
-            f"branches or norms beside them ({fused[0]}, …). There is nothing to fuse."
+            f"{source}: already in deploy form: {len(done)} layers of {labels} have a bias and no "
+            f"branches or norms beside them ({done[0]}, …). There is nothing to fuse."
         )
     lines = [f"{source}: no recipe claims this file, so nothing was fused."]
     lines += [f"  saw: {hint}" for hint in explain_file(index)]

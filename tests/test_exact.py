@@ -142,6 +142,19 @@ def test_biases_that_cancel_to_the_last_digit(dtype, rng):
 
 @dtypes
 @given(seeds)
+def test_biases_that_cancel_to_nothing(dtype, rng):
+    """Scales of 1/3 or 1/7 are no float64 numbers, but what they make here is zero."""
+    layers = draw_layers(rng, dtype, eps=0.0)
+    layers.inner = None
+    stored, roots, counts = layers.mean.dtype, rng.choice([3, 5, 7], 4), rng.integers(1, 9, 4)
+    layers.var, layers.mean = (roots**2).astype(stored), (roots * counts).astype(stored)
+    layers.gamma, layers.beta = np.ones(4, stored), counts.astype(stored)
+    assert not layers.exact()[1][0]
+    check(layers, dtype)
+
+
+@dtypes
+@given(seeds)
 def test_layers_stored_with_fewer_digits_than_the_result(dtype, rng):
     """All rounding boundaries of the result are then within reach of exact products."""
     layers = draw_layers(rng, "bfloat16", eps=0.0)
@@ -164,12 +177,13 @@ def test_exact_ties_go_to_even(dtype, rng):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-@given(seeds)
-def test_numbers_a_hair_beside_a_tie(dtype, rng):
+@given(seeds, st.booleans())
+def test_numbers_a_hair_beside_a_tie(dtype, rng, denormal):
     """Kernels chosen so that float64 itself cannot tell on which side of the tie they fall."""
-    digits, _ = PARAMETERS[dtype]
+    digits, least = PARAMETERS[dtype]
     layers = draw_layers(rng, "float64")
-    ties = (2.0 * rng.integers(2 ** (digits - 1), 2**digits, (4, 6)) + 1) / 2**digits
+    largest, unit = (2 ** (digits - 1), 2.0 ** (least - digits)) if denormal else (2**digits, 1.0)
+    ties = (2.0 * rng.integers(largest // 2, largest, (4, 6)) + 1) * unit
     scales = [scale(g, v, layers.eps) for g, v in zip(layers.gamma, layers.var, strict=True)]
     kernel = [[float(Fraction(t) / s) for t in row] for row, s in zip(ties, scales, strict=True)]
     layers.kernel = np.array(kernel)

@@ -69,15 +69,37 @@ def test_rounded_slabs_make_up_the_whole(block, rng, dtype):
 
 @given(blocks())
 def test_folding_leaves_the_tensors_alone(block):
+    for name, tensor in block.tensors.items():
+        block.tensors[name] = tensor.astype(np.float64)
+        block.tensors[name].flags.writeable = False
     before = {name: tensor.copy() for name, tensor in block.tensors.items()}
-    for tensor in block.tensors.values():
-        tensor.flags.writeable = False
     conv = fold(block.op, block.read)
     Folder(block.op, block.read).rounded(("float32", "float64"), (0, ops.outputs(block.op)))
     for name, tensor in block.tensors.items():
         assert tensor.tobytes() == before[name].tobytes()
         assert not np.shares_memory(conv.kernel, tensor)
         assert not np.shares_memory(conv.bias, tensor)
+
+
+@given(blocks(), st.sampled_from([np.asfortranarray, lambda a: a.astype(">f4")]))
+def test_tensors_in_any_memory_layout_give_the_same_bytes(block, layout):
+    rows = 0, ops.outputs(block.op)
+    expected = Folder(block.op, block.read).rounded(("float32", "float32"), rows)
+    for name, tensor in block.tensors.items():
+        block.tensors[name] = layout(tensor)
+    result = Folder(block.op, block.read).rounded(("float32", "float32"), rows)
+    for mine, other in zip(result, expected, strict=True):
+        assert mine.flags.c_contiguous
+        assert mine.tobytes() == other.tobytes()
+
+
+def test_a_lone_convolution_in_fortran_order_is_written_in_c_order():
+    block = conv_norm()
+    conv = block.op.steps[0]
+    block.tensors[conv.weight] = np.asfortranarray(np.arange(144.0).reshape(conv.shape))
+    kernel, _ = Folder(conv, block.read).rounded(("float32", "float32"), (0, 4))
+    assert kernel.flags.c_contiguous
+    assert np.array_equal(kernel, block.tensors[conv.weight])
 
 
 def conv_norm(channels=4, rank=2):

@@ -1,0 +1,348 @@
+"""Every recipe finds its blocks in every spelling, and reads nothing else as one."""
+
+import numpy as np
+import pytest
+from families import FAMILIES, Maker, cifar_resnet, mobilenetv2, repvgg, resnet, vgg
+
+import reparam
+from reparam.errors import PlanError, RecipeError
+from reparam.recipe import find_recipes, read_recipe
+
+CASES = [pytest.param(*key, *value, id=" / ".join(key)) for key, value in FAMILIES.items()]
+EPS = {"official, in a detector with a neck": 1e-3, "torchvision detection backbone": 0.0}
+
+
+def plan_of(state, **options):
+    """Plan a state dict through the same door as `fuse_state_dict`."""
+    from reparam.checkpoint import TensorInfo
+    from reparam.planning import plan_tensors
+    from reparam.plans import Settings
+
+    tensors = {k: TensorInfo(v.shape, v.dtype.name) for k, v in state.items()}
+    settings = Settings(options.pop("batch_norm", "remove"), options.pop("dtype", "keep"))
+    options = {"recipe": None, "eps": None} | options
+    return plan_tensors(tensors, {}, "state dict", settings=settings, **options)
+
+
+def by_hand(state, conv, norm, eps):
+    """Conv and norm fused by the textbook formula, in float64."""
+    s = state[f"{norm}.weight"] / np.sqrt(state[f"{norm}.running_var"].astype(float) + eps)
+    kernel = state[f"{conv}.weight"] * s.reshape(-1, *(1,) * (state[f"{conv}.weight"].ndim - 1))
+    inner = state.get(f"{conv}.bias", 0.0)
+    return kernel, state[f"{norm}.bias"] + (inner - state[f"{norm}.running_mean"]) * s
+
+
+def test_every_spelling_has_a_sample():
+    known = {(r.name, s.name) for r in find_recipes() for s in r.spellings}
+    assert known == set(FAMILIES)
+
+
+@pytest.mark.parametrize(("recipe", "spelling", "state", "count"), CASES)
+def test_found_by_names_alone(recipe, spelling, state, count):
+    plan = plan_of(state, eps=EPS.get(spelling))
+    assert plan.recipes == (f"{recipe} ({spelling})",)
+    assert len(plan.fusions) == count
+    assert plan.unclaimed == ()
+
+
+@pytest.mark.parametrize("prefix", ["backbone.", "module.", "model.", "a.b.c."])
+@pytest.mark.parametrize(("recipe", "spelling", "state", "count"), CASES)
+def test_any_prefix(recipe, spelling, state, count, prefix):
+    plan = plan_of({prefix + k: v for k, v in state.items()}, eps=EPS.get(spelling))
+    assert (plan.recipes, len(plan.fusions)) == ((f"{recipe} ({spelling})",), count)
+    assert plan.unclaimed == ()
+
+
+@pytest.mark.parametrize(("recipe", "spelling", "state", "count"), CASES)
+def test_order_of_tensors_is_irrelevant(recipe, spelling, state, count):
+    names = list(state)
+    np.random.default_rng(1).shuffle(names)
+    shuffled = plan_of({k: state[k] for k in names}, eps=EPS.get(spelling))
+    assert shuffled.fusions == plan_of(state, eps=EPS.get(spelling)).fusions
+    assert len(shuffled.fusions) == count
+    assert shuffled.recipes == (f"{recipe} ({spelling})",)
+
+
+@pytest.mark.parametrize(("recipe", "spelling", "state", "count"), CASES)
+@pytest.mark.parametrize("batch_norm", ["remove", "neutral"])
+def test_fused_values_and_keys(recipe, spelling, state, count, batch_norm):
+    """Pairs are what the textbook says; everything else is copied; nothing is left over."""
+    eps = EPS.get(spelling, 1e-5)
+    fused = reparam.fuse_state_dict(state, eps=EPS.get(spelling), batch_norm=batch_norm)
+    plan = plan_of(state, eps=EPS.get(spelling), batch_norm=batch_norm)
+    assert set(fused) == set(plan.outputs)
+    assert (len(plan.fusions), plan.recipes) == (count, (f"{recipe} ({spelling})",))
+    for name in plan.copies:
+        assert np.array_equal(fused[name], state[name])
+    for fusion in plan.fusions:
+        if "+" in fusion.expression:
+            continue
+        conv, norm = (leaf for leaf in fusion.op.steps)
+        path = norm.mean.rpartition(".")[0]
+        kernel, bias = by_hand(state, fusion.name, path, eps)
+        assert np.allclose(fused[fusion.kernel.name], kernel, rtol=1e-6, atol=1e-7)
+        assert np.allclose(fused[fusion.bias.name], bias, rtol=1e-6, atol=1e-6)
+        if batch_norm == "neutral":
+            assert set(fused) == set(state)
+            assert (fused[norm.weight] == 1).all()
+            assert (fused[norm.mean] == 0).all()
+            assert (fused[norm.var] == np.float32(1 - eps)).all()
+            assert fusion.bias.name == (
+                conv.bias
+                if recipe == "resnet-shared-norm" and fusion.name != "conv1"
+                else norm.bias
+            )
+
+
+def test_repvgg_block_sums_its_branches():
+    state = repvgg("official", groups=2)
+    fused = reparam.fuse_state_dict(state)
+    block = "stage1.1"
+    dense, bias = by_hand(state, f"{block}.rbr_dense.conv", f"{block}.rbr_dense.bn", 1e-5)
+    dense = np.pad(dense, 0)
+    state[f"{block}.rbr_dense.bn.x"] = dense
+    small, small_bias = by_hand(state, f"{block}.rbr_1x1.conv", f"{block}.rbr_1x1.bn", 1e-5)
+    eye = np.zeros((8, 4, 1, 1))
+    eye[np.arange(8), np.arange(8) % 4] = 1
+    state["eye.weight"] = eye
+    same, same_bias = by_hand(state, "eye", f"{block}.rbr_identity", 1e-5)
+    dense[:, :, 1:2, 1:2] += small + same
+    assert np.allclose(fused[f"{block}.rbr_reparam.weight"], dense, rtol=1e-6, atol=1e-7)
+    total = bias + small_bias + same_bias
+    assert np.allclose(fused[f"{block}.rbr_reparam.bias"], total, rtol=1e-6, atol=1e-6)
+
+
+def test_shared_norm_is_folded_into_both_convolutions():
+    plan = plan_of(FAMILIES["resnet-shared-norm", "residual_blocks"][0])
+    readers = [f.name for f in plan.fusions if "residual_blocks.0.bn.running_var" in f.reads]
+    assert readers == ["residual_blocks.0.conv1", "residual_blocks.0.conv2"]
+
+
+def test_norm_after_the_sum_stays_and_says_why():
+    plan = plan_of(FAMILIES["resnext-basic", "basic + shortcut"][0])
+    assert {s.name for s in plan.skipped} == {"layer1.0.bn0", "layer1.1.bn0"}
+    assert all("after" in s.reason or "follows the sum" in s.reason for s in plan.skipped)
+    assert "bn0.running_var" in {n for f in plan.fusions for n in f.reads}
+
+
+def test_shortcuts_of_every_kind():
+    for state in (resnet(pooled=True), resnet(bottleneck=False), cifar_resnet()):
+        plan = plan_of(state)
+        assert plan.skipped == ()
+        assert plan.unclaimed == ()
+
+
+# --- nets that resemble a family and must not be fused ------------------------------------------
+
+
+def refused(state, **options):
+    with pytest.raises(PlanError) as caught:
+        plan_of(state, **options).check()
+    return str(caught.value)
+
+
+def preactivation(widths=(8, 16)):
+    m = Maker()
+    m.conv("conv1", 8, 3, 3, 3)
+    into = 8
+    for number, out in enumerate(widths, start=1):
+        block = f"layer{number}.0"
+        m.norm(f"{block}.bn1", into)
+        m.conv(f"{block}.conv1", out, into, 3, 3)
+        m.norm(f"{block}.bn2", out)
+        m.conv(f"{block}.conv2", out, out, 3, 3)
+        into = out
+    m.norm("bn", into)
+    m.conv("linear", 10, into, bias=True)
+    return m.state
+
+
+def test_preactivation_resnet_is_refused():
+    message = refused(preactivation())
+    assert "pre-activation" in message
+    assert "no 'bn1'" in message
+
+
+def test_preactivation_of_constant_width_is_refused():
+    assert "no 'bn1'" in refused(preactivation((8, 8)))
+
+
+def test_preactivation_with_a_stem_norm_is_refused_by_shape():
+    state = preactivation()
+    m = Maker()
+    m.norm("bn1", 8)
+    assert "stand before it" in refused(state | m.state)
+
+
+def test_relu_between_conv_and_norm_is_refused():
+    state = {}
+    for name, values in vgg().items():
+        parts = name.split(".")
+        if parts[0] == "features" and int(parts[1]) in (1, 4, 8):
+            parts[1] = str(int(parts[1]) + 1)
+        state[".".join(parts)] = values
+    assert "a layer without tensors (a ReLU?) stands between" in refused(state)
+
+
+def test_another_familys_unknown_layers_are_refused():
+    state = resnet()
+    m = Maker()
+    m.conv("layer1.1.attention.qkv", 8, 8, 1, 1)
+    assert "layer1.1.attention.qkv.weight" in refused(state | m.state)
+
+
+def test_unknown_tensor_inside_a_layer_is_refused():
+    state = resnet()
+    state["layer1.0.conv1.weight_g"] = np.ones((4, 1, 1, 1), np.float32)
+    assert "layer1.0.conv1.weight_g" in refused(state)
+
+
+def test_missing_branch_is_refused():
+    state = {k: v for k, v in repvgg("official").items() if "stage1.0.rbr_1x1" not in k}
+    assert "has 'rbr_dense.conv' but no 'rbr_1x1.conv'" in refused(state)
+
+
+def test_qarepvgg_is_not_taken_for_repvgg():
+    state = repvgg("official")
+    m = Maker()
+    m.norm("stage1.0.bn", 8)
+    assert "stage1.0.bn.weight" in refused(state | m.state)
+
+
+def test_branch_of_the_wrong_width_is_refused():
+    state = repvgg("official")
+    state["stage1.0.rbr_1x1.conv.weight"] = np.ones((8, 4, 1, 1), np.float32)
+    message = refused(state)
+    assert "'rbr_1x1.conv' has 4 inputs but 'rbr_dense.conv' has 8" in message
+    assert "groups=" in message
+
+
+def test_norm_without_statistics_is_refused():
+    state = {k: v for k, v in repvgg("timm").items() if "stages.0.1.identity.running" not in k}
+    assert "running_mean" in refused(state)
+
+
+def test_larger_depthwise_kernels_are_another_family():
+    state = mobilenetv2("timm")
+    state["blocks.1.0.conv_dw.weight"] = np.ones((16, 1, 5, 5), np.float32)
+    assert "kernel 5x5, expected 3" in refused(state)
+
+
+def test_detector_asks_for_eps():
+    assert "Say it with --eps" in refused(
+        FAMILIES["repvgg", "official, in a detector with a neck"][0]
+    )
+    assert "Say it with --eps" in refused(FAMILIES["resnet", "torchvision detection backbone"][0])
+
+
+def test_quantised_kernel_is_refused():
+    state = repvgg("official")
+    state["stage1.0.rbr_dense.conv.weight"] = np.ones((8, 8, 3, 3), np.int8)
+    assert "dtype int8 cannot be fused" in refused(state)
+
+
+# --- fused already, half fused, placeholders ----------------------------------------------------
+
+
+@pytest.mark.parametrize(("recipe", "spelling", "state", "count"), CASES)
+def test_already_fused_file_says_so(recipe, spelling, state, count):
+    fused = reparam.fuse_state_dict(state, eps=EPS.get(spelling))
+    message = refused(fused, eps=EPS.get(spelling))
+    assert "already in deploy form" in message
+    assert recipe in message
+    assert f"{count} layers" in message or recipe == "resnext-basic"
+
+
+def test_half_fused_repvgg_fuses_the_rest():
+    train = repvgg("official")
+    deploy = reparam.fuse_state_dict(train)
+    half = {k: v for k, v in train.items() if not k.startswith("stage0")}
+    half |= {k: v for k, v in deploy.items() if k.startswith("stage0")}
+    plan = plan_of(half)
+    assert any("half fused: 1 blocks" in n for n in plan.notes)
+    again = reparam.fuse_state_dict(half)
+    assert all(np.array_equal(again[k], deploy[k]) for k in deploy)
+
+
+def test_half_fused_pairs_are_refused():
+    train = resnet()
+    deploy = reparam.fuse_state_dict(train)
+    half = {k: v for k, v in train.items() if not k.startswith(("conv1.", "bn1."))}
+    half |= {k: v for k, v in deploy.items() if k.startswith("conv1.")}
+    assert "half fused" in refused(half)
+
+
+def test_placeholder_deploy_weights_are_recomputed():
+    train = repvgg("official")
+    deploy = reparam.fuse_state_dict(train)
+    stale = train | {k: np.full_like(v, 9) for k, v in deploy.items() if "reparam" in k}
+    assert sum("placeholder" in n for n in plan_of(stale).notes) == 3
+    again = reparam.fuse_state_dict(stale)
+    assert all(np.array_equal(again[k], deploy[k]) for k in deploy)
+
+
+def test_placeholder_of_another_shape_is_refused():
+    state = repvgg("official")
+    state["stage0.rbr_reparam.weight"] = np.ones((8, 3, 5, 5), np.float32)
+    assert "is no placeholder of the same shape" in refused(state)
+
+
+def test_two_recipes_on_one_block():
+    ours = """
+name = "mine"
+title = "mine"
+eps = { value = 1e-5, source = "a test" }
+[[spelling]]
+name = "only"
+[[spelling.block]]
+fuse = ["rbr_dense.conv rbr_dense.bn"]
+"""
+    state = repvgg("official")
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "mine.toml"
+        path.write_text(ours)
+        message = refused(state, recipe=["repvgg", str(path)])
+    assert "two recipes claim" in message
+    assert "repvgg (official)" in message
+    assert "mine (only)" in message
+
+
+# --- recipe files -------------------------------------------------------------------------------
+
+GOOD = """
+name = "x"
+title = "x"
+eps = { value = 1e-5, source = "a test" }
+[[spelling]]
+name = "only"
+[[spelling.block]]
+fuse = ["conv bn"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("title", "titel"), "x.toml: 'title' is missing, expected a string"),
+        (("fuse", "fusee"), "unknown key 'fusee'"),
+        (('"conv bn"', '"conv bn +"'), "column 10"),
+        (("value = 1e-5, ", ""), "expected either value"),
+        (("1e-5", "true"), "expected a number"),
+        (("[[spelling.block]]", "[spelling.block]"), "expected an array of tables"),
+        (('["conv bn"]', "[1]"), "expected a list of strings"),
+        (("name = ", "name "), "not valid TOML"),
+    ],
+)
+def test_errors_in_a_recipe_name_file_and_place(change, message):
+    assert read_recipe(GOOD, "x.toml").name == "x"
+    with pytest.raises(RecipeError, match="x.toml") as caught:
+        read_recipe(GOOD.replace(*change), "x.toml")
+    assert message in str(caught.value)
+
+
+def test_unknown_recipe_lists_the_known():
+    with pytest.raises(RecipeError, match="repvgg, resnet"):
+        find_recipes(["nope"])
