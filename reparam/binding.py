@@ -66,10 +66,11 @@ def bind(
     copies = tuple(sorted(n for n in tensors if n not in read and n not in made))
     layer_paths = {join(b.block, x.name) for b in lines for x in layers(b.line.tree)}
     known = layer_paths | {f.name for f in fusions}
+    blocks = {b.block for b in lines}
     unclaimed = {
         name
         for path, names in beside.items()
-        if path
+        if path in blocks
         for name in unread_tensors(path, known, names, index)
     }
     # a tensor inside a fused layer that is no weight, bias or statistic, e.g. weight_g

@@ -40,7 +40,7 @@ def fuse(options: Namespace) -> int:
     """Fuse a file."""
     chosen = None
     if options.plan is not None:
-        chosen = reparam.Plan.from_json(Path(options.plan).read_text(encoding="utf-8"))
+        chosen = reparam.Plan.from_json(Path(options.plan).read_bytes().decode(errors="replace"))
     with _Progress() as progress:
         report = reparam.fuse(
             options.file,

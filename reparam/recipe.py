@@ -145,7 +145,7 @@ def find_recipes(names: Iterable[str] | None = None) -> tuple[Recipe, ...]:
         if name in built_in_names():
             found.append(_built_in(name))
         elif name.endswith(".toml") or Path(name).is_file():
-            found.append(read_recipe(Path(name).read_text(encoding="utf-8"), name))
+            found.append(read_recipe(Path(name).read_bytes().decode(errors="replace"), name))
         else:
             raise RecipeError(
                 f"recipe {name!r}: neither a built-in recipe ({', '.join(built_in_names())}) nor a "

@@ -15,26 +15,17 @@ DIGITS = REAL / "repvgg_digits"
 
 pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason="the trained checkpoints are not here")
 
-TIMM = [
-    ("stem", 2),
-    ("stages.0.0", 1),
-    ("stages.0.1", 1),
-    ("stages.1.0", 2),
-    ("stages.1.1", 1),
-    ("stages.1.2", 1),
-    ("stages.2.0", 2),
-    ("stages.2.1", 1),
-]
-OFFICIAL = [
-    ("stage0", 2),
-    ("stage1.0", 1),
-    ("stage1.1", 1),
-    ("stage2.0", 2),
-    ("stage2.1", 1),
-    ("stage2.2", 1),
-    ("stage3.0", 2),
-    ("stage3.1", 1),
-]
+STRIDES = 2, 1, 1, 2, 1, 1, 2, 1
+TIMM = {
+    "blocks": "stem stages.0.0 stages.0.1 stages.1.0 stages.1.1 stages.1.2 stages.2.0 stages.2.1",
+    "fused": "reparam_conv",
+    "head": "head.fc",
+}
+OFFICIAL = {
+    "blocks": "stage0 stage1.0 stage1.1 stage2.0 stage2.1 stage2.2 stage3.0 stage3.1",
+    "fused": "rbr_reparam",
+    "head": "linear",
+}
 
 
 def conv3x3(x, weight, bias, stride):
@@ -53,32 +44,35 @@ def conv3x3(x, weight, bias, stride):
     return y + bias[:, None, None]
 
 
-def logits(tensors, blocks, fused, head, images):
+def logits(tensors, names, images):
+    def read(layer):
+        return (tensors[f"{layer}.{role}"].astype(np.float64) for role in ("weight", "bias"))
+
     x = images.astype(np.float64)
-    for block, stride in blocks:
-        weight, bias = (tensors[f"{block}.{fused}.{n}"].astype(np.float64) for n in ("weight", "bias"))
-        x = np.maximum(conv3x3(x, weight, bias, stride), 0.0)
-    return x.mean((2, 3)) @ tensors[f"{head}.weight"].T.astype(np.float64) + tensors[f"{head}.bias"]
+    for block, stride in zip(names["blocks"].split(), STRIDES, strict=True):
+        x = np.maximum(conv3x3(x, *read(f"{block}.{names['fused']}"), stride), 0.0)
+    weight, bias = read(names["head"])
+    return x.mean((2, 3)) @ weight.T + bias
 
 
 @pytest.mark.parametrize(
-    ("name", "evaluated", "blocks", "fused", "head"),
+    ("name", "evaluated", "names"),
     [
-        ("repvgg_digits", "repvgg_digits", TIMM, "reparam_conv", "head.fc"),
-        ("repvgg_digits_g4", "repvgg_digits_g4", TIMM, "reparam_conv", "head.fc"),
-        ("repvgg_digits_official", "repvgg_digits", OFFICIAL, "rbr_reparam", "linear"),
+        ("repvgg_digits", "repvgg_digits", TIMM),
+        ("repvgg_digits_g4", "repvgg_digits_g4", TIMM),
+        ("repvgg_digits_official", "repvgg_digits", OFFICIAL),
     ],
 )
-def test_fused_digits_classify_as_before(name, evaluated, blocks, fused, head, tmp_path):
-    deploy = tmp_path / "deploy.safetensors"
-    report = reparam.fuse(DIGITS / f"{name}.safetensors", deploy)
+def test_fused_digits_classify_as_before(name, evaluated, names, tmp_path):
+    train, deploy = DIGITS / f"{name}.safetensors", tmp_path / "deploy.safetensors"
+    report = reparam.fuse(train, deploy)
     assert (report.fused, report.copied, report.verified) == (8, 2, True)
-    assert reparam.verify(DIGITS / f"{name}.safetensors", deploy).ok
+    assert reparam.verify(train, deploy).ok
 
     tensors = load_file(deploy)
-    assert len(tensors) == 2 * len(blocks) + 2
+    assert len(tensors) == 18
     with np.load(DIGITS / f"{evaluated}_eval.npz") as known:
-        found, wanted = logits(tensors, blocks, fused, head, known["images"]), known["logits"]
+        found, wanted = logits(tensors, names, known["images"]), known["logits"]
     assert abs(found - wanted).max() <= 1e-6 * abs(wanted).max()
     assert (found.argmax(1) == wanted.argmax(1)).sum() == 397
 

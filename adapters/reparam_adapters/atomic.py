@@ -178,7 +178,7 @@ class AtomicFile:
     def _exists(self) -> CheckpointError:
         return CheckpointError(
             f"{self._path}: the output exists already. "
-            "Choose another path, or ask for it to be overwritten."
+            "Choose another path, or ask for it to be replaced (overwrite=True, --overwrite)."
         )
 
     def _failure(self, error: OSError) -> CheckpointError:

@@ -101,7 +101,7 @@ def without_norms(net, folded):
         set_module(twin, norm, rest)
         for conv in map(twin.get_submodule, convs):
             if conv.bias is None:
-                conv.bias = nn.Parameter(torch.zeros(conv.out_channels))
+                conv.bias = nn.Parameter(conv.weight.new_zeros(conv.out_channels))
     return twin
 
 
@@ -110,7 +110,7 @@ def set_module(net, path, module):
     net.get_submodule(parent)._modules[name] = module
 
 
-# --- RepVGG blocks under the key names of the original and of mmpretrain ----------------------------
+# --- RepVGG blocks under the key names of the original and of mmpretrain
 
 OFFICIAL = {
     "dense": "rbr_dense",
@@ -189,7 +189,7 @@ def rep_net(names, *, se=False, groups=1, deploy=False):
     return named(backbone=backbone, **pool, head=named(fc=nn.Linear(16, 5)))
 
 
-# --- the two nets of articles ------------------------------------------------------------------------
+# --- the two nets of articles
 
 
 class SharedNormBlock(nn.Module):
@@ -241,7 +241,9 @@ class BasicBlock(nn.Module):
             conv1_1=nn.Conv2d(8, out, 1, bias=False),
             bn3=nn.BatchNorm2d(out),
         )
-        convs = [nn.Conv2d(width, out, 1, stride, bias=False)] if (width, stride) != (out, 1) else []
+        convs = (
+            [nn.Conv2d(width, out, 1, stride, bias=False)] if (width, stride) != (out, 1) else []
+        )
         self.shortcut = nn.Sequential(*convs)
         self.bn0 = nn.BatchNorm2d(out)
 
@@ -263,7 +265,7 @@ class BasicNet(nn.Module):
         return self.linear(self.layer2(self.layer1(x)).mean((2, 3)))
 
 
-# --- nets whose norms stand before their convolutions, or behind something else ---------------------
+# --- nets whose norms stand before their convolutions, or behind something else
 
 
 class PreActBlock(nn.Module):

@@ -1,9 +1,8 @@
-"""Fused files load with `strict=True` into deploy nets that compute what the train form computes."""
+"""Fused files load with `strict=True` into deploy nets that compute what the train forms do."""
 
 from __future__ import annotations
 
 import copy
-import warnings
 
 import pytest
 import timm
@@ -48,17 +47,14 @@ def built(name):
     if library == "timm":
         net = timm.create_model(name, pretrained=False)
     else:
-        with warnings.catch_warnings():
-            net = torchvision.models.get_model(name, weights=None)
+        net = torchvision.models.get_model(name, weights=None)
     return nets.randomise(net)
 
 
 def assert_equal(deploy, state, train, x):
     """The deploy net takes the file as it is, and gives the train form's logits."""
     deploy.load_state_dict(state, strict=True)
-    error = nets.relative(nets.run(deploy, x), nets.run(train, x))
-    print(f"relative error {error:.2e}")
-    assert error <= BOUND
+    assert nets.relative(nets.run(deploy, x), nets.run(train, x)) <= BOUND
 
 
 def assert_closer(state, exact, theirs):
@@ -90,6 +86,13 @@ def test_plain_net_without_its_norms(plain, fuse):
 def test_plain_net_unmodified_with_neutral_norms(plain, fuse):
     _, state = fuse(plain, batch_norm="neutral")
     assert_equal(copy.deepcopy(plain), state, plain, IMAGE)
+
+
+def test_neutral_file_is_fused_like_a_train_form(fuse):
+    train = built("torchvision/resnet18")
+    _, neutral = fuse(train, batch_norm="neutral")
+    _, state = fuse(neutral)
+    assert_equal(nets.without_norms(train, nets.pairs(train, IMAGE)), state, train, IMAGE)
 
 
 def frameworks(net, folded):
