@@ -34,6 +34,7 @@ _BUILT_IN = {"safetensors": "reparam_adapters.safetensors"}
 _NOT_HERE = (
     (b"PK\x03\x04", "a zip archive (a PyTorch .pt/.pth file or a .keras archive)"),
     (b"\x80", "a pickle (an old PyTorch .pth file)"),
+    (b"{", "JSON text (an index of shards, perhaps: name the shards' .safetensors files)"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
 )
 

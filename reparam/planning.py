@@ -36,7 +36,7 @@ class _Eps:
 def plan(
     path: str | PathLike[str],
     *,
-    recipe: str | Iterable[str] | None = None,
+    recipe: str | PathLike[str] | Iterable[str | PathLike[str]] | None = None,
     eps: float | None = None,
     batch_norm: str = "remove",
     dtype: str = "keep",
@@ -79,7 +79,7 @@ def plan_tensors(
     metadata: Mapping[str, str],
     source: str,
     *,
-    recipe: str | Iterable[str] | None,
+    recipe: str | PathLike[str] | Iterable[str | PathLike[str]] | None,
     eps: float | None,
     settings: Settings,
     config: Path | None = None,
@@ -98,8 +98,7 @@ def plan_tensors(
     check_settings(settings)
     if eps is not None and not (math.isfinite(eps) and eps >= 0):
         raise PlanError(f"eps={eps}: expected a finite number of at least 0.")
-    names = [recipe] if isinstance(recipe, str) else recipe
-    recipes = find_recipes(names)
+    recipes = find_recipes(recipe)
     index = ModuleIndex(tensors)
     notes: list[str] = []
     override = None if eps is None else _Eps(eps, "--eps")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import tomllib
 from dataclasses import dataclass
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,11 +125,13 @@ class Recipe:
         ]
 
 
-def find_recipes(names: Iterable[str] | None = None) -> tuple[Recipe, ...]:
+def find_recipes(
+    names: str | PathLike[str] | Iterable[str | PathLike[str]] | None = None,
+) -> tuple[Recipe, ...]:
     """Return the recipes asked for, or all built-in ones.
 
     Args:
-        names: Built-in names or paths of TOML files; None for every built-in recipe.
+        names: One or more built-in names or paths of TOML files; None for every built-in recipe.
 
     Raises:
         RecipeError: A name is unknown or a file malformed.
@@ -141,7 +144,8 @@ def find_recipes(names: Iterable[str] | None = None) -> tuple[Recipe, ...]:
     if names is None:
         return tuple(_built_in(name) for name in built_in_names())
     found: list[Recipe] = []
-    for name in names:
+    for item in [names] if isinstance(names, str | PathLike) else names:
+        name = fspath(item)
         if name in built_in_names():
             found.append(_built_in(name))
         elif name.endswith(".toml") or Path(name).is_file():

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from reparam import operations as ops
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from reparam.operations import Operation, Rows
+    from reparam.operations import Operation, Read, Rows
 
 SLAB_BYTES = 1 << 20
 """float64 bytes of kernel per slab: a few of them fit the cache of one core."""
@@ -36,7 +36,7 @@ def slabs(op: Operation) -> Iterator[Rows]:
 class BlockReader:
     """Reads the tensors of one block, each piece once: fold and reference ask for the same."""
 
-    def __init__(self, read: Callable[[str, Rows | None], NDArray[Any]]) -> None:
+    def __init__(self, read: Read) -> None:
         self._read = read
         self._whole: dict[str, NDArray[Any]] = {}
         self._rows: dict[str, tuple[Rows, NDArray[Any]]] = {}
@@ -45,7 +45,7 @@ class BlockReader:
         """Return a tensor, or some of its rows; callers must not change it."""
         if rows is None:
             if name not in self._whole:
-                self._whole[name] = self._read(name, None)
+                self._whole[name] = self._read(name)
             return self._whole[name]
         if name in self._whole:
             return self._whole[name][slice(*rows)]

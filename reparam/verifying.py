@@ -37,7 +37,7 @@ def verify(
     before: str | PathLike[str],
     after: str | PathLike[str],
     *,
-    recipe: str | Iterable[str] | None = None,
+    recipe: str | PathLike[str] | Iterable[str | PathLike[str]] | None = None,
     eps: float | None = None,
 ) -> VerifyReport:
     """Decide whether AFTER is the deploy form of BEFORE.

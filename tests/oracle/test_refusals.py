@@ -79,9 +79,6 @@ class NormAfterSum(nn.Module):
             self.add_module(f"bn{i}", nn.BatchNorm2d(width))
         self.bn3 = nn.BatchNorm2d(width)
 
-    def forward(self, x):
-        return self.bn3(self.bn2(self.conv2(self.bn1(self.conv1(x)).relu())) + x).relu()
-
 
 def test_norm_after_a_sum(save):
     stem = {"conv1": nn.Conv2d(3, 8, 3, bias=False), "bn1": nn.BatchNorm2d(8)}
@@ -92,6 +89,22 @@ def test_norm_after_a_sum(save):
 def detector():
     build = torchvision.models.detection.fasterrcnn_resnet50_fpn
     return build(weights=None, weights_backbone=None)
+
+
+class NormUsedOnce(nn.Module):
+    """A residual block with the first layers of the article's, whose norm follows one of them."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.bn = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+
+
+def test_shared_norm_needs_the_whole_block(save):
+    stem = {"conv1": nn.Conv2d(3, 8, 3), "batch_norm": nn.BatchNorm2d(8)}
+    net = nets.named(**stem, residual_blocks=nn.Sequential(NormUsedOnce(8)))
+    assert "no recipe claims" in refusal(save, net)
 
 
 def test_detection_file_as_it_was_published_asks_for_eps(save):

@@ -1,0 +1,103 @@
+"""Time and memory of the command, beside that of starting Python with NumPy, in one run.
+
+    python tests/bench/bench.py [--rounds 15] [--large 64x512]
+
+Whole processes, run in turns, so that a busy machine slows all of them alike; medians are compared.
+This process stays small and loads no NumPy: on Linux a child's peak memory counts what its parent
+held when it started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+MB = 1e6
+LARGE_ROUNDS = 3
+"""Rounds of the large file, which takes seconds."""
+
+
+def environment():
+    """The caller's, with this checkout first and compiled modules kept between runs."""
+    values = dict(os.environ)
+    values.pop("PYTHONDONTWRITEBYTECODE", None)  # else every start compiles every module
+    values["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "adapters")])
+    return values
+
+
+def run(*words):
+    """Run a Python process; return its wall time in seconds and its peak memory in bytes."""
+    start = time.perf_counter()
+    child = subprocess.Popen(
+        [sys.executable, *map(str, words)], env=environment(), stdout=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - start
+    if child.returncode:
+        raise SystemExit(f"{words} failed with exit code {child.returncode}")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return seconds, usage.ru_maxrss * unit
+
+
+def jobs(folder, files):
+    """The processes to be compared, by name."""
+    a0, large = files
+    fuse = ("-m", "reparam", "fuse")
+    out = ("-o", folder / "out.safetensors", "--overwrite")
+    return {
+        "python -c pass": ("-c", "pass"),
+        "python -c 'import numpy'": ("-c", "import numpy"),
+        "reparam --help": ("-m", "reparam", "--help"),
+        "reparam inspect a0": ("-m", "reparam", "inspect", a0),
+        "reparam fuse a0": (*fuse, a0, *out),
+        "reparam fuse a0 --no-verify": (*fuse, a0, *out, "--no-verify"),
+        "reparam fuse large": (*fuse, large, *out),
+    }
+
+
+def main():
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--large", default="64x512", metavar="BLOCKSxCHANNELS")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = folder / "a0.safetensors", folder / "large.safetensors"
+        for what, file in zip(("a0", options.large), files, strict=True):
+            run(HERE / "checkpoints.py", what, file)
+        processes = jobs(folder, files)
+        times = {job: [] for job in processes}
+        memory = dict.fromkeys(processes, 0)
+        for turn in range(options.rounds + 1):
+            for job, words in processes.items():
+                if job.endswith("large") and turn > LARGE_ROUNDS:
+                    continue
+                seconds, peak = run(*words)
+                if turn:  # the first compiles modules and warms the page cache
+                    times[job].append(seconds)
+                    memory[job] = max(memory[job], peak)
+        report(options, files, times, memory)
+
+
+def report(options, files, times, memory):
+    base = statistics.median(times["python -c 'import numpy'"])
+    print(f"a0: {files[0].stat().st_size / MB:.0f} MB; ", end="")
+    print(f"large ({options.large}): {files[1].stat().st_size / MB:.0f} MB; ", end="")
+    print(f"medians of {options.rounds} rounds")
+    for job, seconds in times.items():
+        middle = statistics.median(seconds)
+        print(f"{job:30} {middle:7.3f} s  {middle / base:6.2f} x  {memory[job] / MB:6.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
