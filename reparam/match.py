@@ -136,7 +136,12 @@ def _places(spelling: Spelling, root: str, index: ModuleIndex) -> dict[str, list
     for block in spelling.blocks:
         at = "" if not block.at else path_regex(block.at)
         at = at if block.at in ("", "**") else at + r"\."
-        starts = {name for line in block.fuse for name in (_anchor(line), line.output)}
+        # every layer that must be there leads to its block, so that a torso is found and refused
+        starts = {
+            name
+            for line in block.fuse
+            for name in (*(x.name for x in layers(_required(line.tree))), line.output)
+        }
         for name in sorted(starts):
             regex = re.compile(rf"(?P<block>{re.escape(root)}{at}){path_regex(name)}")
             for path in candidates(name, index):
@@ -264,6 +269,11 @@ def _settle(node: Node, there: Callable[[str], bool]) -> Node:
             return Sum(kept_terms)
         case _:
             return node
+
+
+def _required(node: Node) -> Node:
+    """Drop all optional parts."""
+    return _settle(node, lambda _: False)
 
 
 def _wanted(node: Node, there: Callable[[str], bool]) -> bool:

@@ -187,6 +187,18 @@ def test_a_sum_of_branches_of_one_geometry_keeps_its_dilation(data):
     )
 
 
+@pytest.mark.parametrize("what", ["dilation", "origin", "kernel_size"])
+@given(st.data())
+def test_branches_that_differ_in_one_thing_are_aligned(what, data):
+    rank, inputs = data.draw(st.integers(1, 3)), data.draw(channel_counts)
+    first = {"kernel_size": (2,) * rank, "dilation": (1,) * rank, "origin": (1,) * rank}
+    second = first | {what: tuple(data.draw(st.integers(1, 2)) for _ in range(rank))}
+    branches = [data.draw(convs(rank, inputs, inputs, stride=1, **g)) for g in (first, second)]
+    x = data.draw(images(inputs, rank))
+    expected = sum(loops.convolve(b, x) for b in branches)
+    assert np.array_equal(loops.convolve(sum_branches(branches), x), expected)
+
+
 @given(st.data())
 def test_a_sum_of_transposed_branches_is_the_sum_of_their_outputs(data):
     rank = data.draw(ranks)
@@ -204,12 +216,11 @@ def test_a_transposed_linear_layer_is_no_plain_branch():
         sum_branches([turned, Conv(np.zeros((2, 2, 1)))])
 
 
-@given(st.data(), st.sampled_from(["zero", "image", "valid"]))
-def test_a_sequence_is_exact_along_the_border_or_refused(data, border):
-    rank = data.draw(ranks)
-    first_layer, second_layer = data.draw(
-        st.sampled_from([(pointwise, convs), (convs, pointwise), (convs, convs)])
-    )
+@pytest.mark.parametrize("border", ["zero", "image", "valid"])
+@pytest.mark.parametrize("layers", [(pointwise, convs), (convs, pointwise), (convs, convs)])
+@given(st.data())
+def test_a_sequence_is_exact_along_the_border_or_refused(border, layers, data):
+    rank, (first_layer, second_layer) = data.draw(ranks), layers
     inputs, middle, outputs = (data.draw(channel_counts) for _ in range(3))
     first = data.draw(first_layer(rank, inputs, middle))
     second = data.draw(second_layer(rank, middle, outputs))

@@ -143,14 +143,34 @@ def test_biases_that_cancel_to_the_last_digit(dtype, rng):
 @dtypes
 @given(seeds)
 def test_biases_that_cancel_to_nothing(dtype, rng):
-    """Scales of 1/3 or 1/7 are no float64 numbers, but what they make here is zero."""
-    layers = draw_layers(rng, dtype, eps=0.0)
-    layers.inner = None
-    stored, roots, counts = layers.mean.dtype, rng.choice([3, 5, 7], 4), rng.integers(1, 9, 4)
-    layers.var, layers.mean = (roots**2).astype(stored), (roots * counts).astype(stored)
-    layers.gamma, layers.beta = np.ones(4, stored), counts.astype(stored)
-    assert not layers.exact()[1][0]
+    """A scale of 1/3 or 7/5 is no float64 number, but what it makes here is zero."""
+    layers = draw_layers(rng, "float64", eps=0.0)
+    roots, counts = (rng.integers(2**20, 2**25, 4) * 2.0 + 1 for _ in range(2))
+    layers.var, layers.mean, layers.inner = roots**2, roots * 3, None
+    layers.gamma, layers.beta = counts, counts * 3
     check(layers, dtype)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@given(st.integers(27, 30), st.integers(0, 2**50))
+def test_a_float64_bias_a_hair_beside_a_tie(sign, bits, odd):
+    """What falls short of the tie is the last digit of a product, 2**-107 of the sum."""
+    layers = draw_layers(np.random.default_rng(0), "float64", channels=1, eps=0.0)
+    layers.inner, layers.mean = np.array([1 + 2.0**-bits]), np.zeros(1)
+    layers.gamma, layers.var = np.array([sign * (1 - 2.0**-bits) * 2.0**-53]), np.ones(1)
+    layers.beta = np.array([sign * (1 + (2 * odd + 1) * 2.0**-52)])
+    check(layers, "float64")
+
+
+@given(seeds)
+def test_float64_ties_that_only_eps_decides(rng):
+    """Three times an odd number of 53 digits is a tie, and so is 1 - 2**-54 below 1."""
+    layers = draw_layers(rng, "float64", eps=2.0**-110)
+    layers.var = 4.0 ** rng.integers(-1, 2, 4)
+    layers.gamma = 1 + (2 * rng.integers(0, 2**51, 4) + 1) * 2.0**-52
+    layers.kernel[:] = 3
+    layers.gamma[0], layers.kernel[0] = 1 - 2.0**-27, 1 + 2.0**-27
+    check(layers, "float64")
 
 
 @dtypes

@@ -199,6 +199,15 @@ def test_missing_branch_is_refused():
     assert "has 'rbr_dense.conv' but no 'rbr_1x1.conv'" in refused(state)
 
 
+@pytest.mark.parametrize("branch", ["rbr_dense.conv", "rbr_dense.bn", "rbr_1x1.conv", "rbr_1x1.bn"])
+def test_a_torso_of_a_block_is_refused(branch):
+    state = {k: v for k, v in repvgg("official").items() if f"stage1.0.{branch}." not in k}
+    assert "stage1.0" in refused(state)
+    whole = repvgg("official")
+    only = {k: v for k, v in whole.items() if "stage1.0." not in k or "rbr_1x1.bn" in k}
+    assert "stage1.0: has 'rbr_1x1.bn'" in refused(only)
+
+
 def test_qarepvgg_is_not_taken_for_repvgg():
     state = repvgg("official")
     m = Maker()

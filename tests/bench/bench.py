@@ -25,19 +25,21 @@ LARGE_ROUNDS = 3
 """Rounds of the large file, which takes seconds."""
 
 
-def environment():
+def environment(folder):
     """The caller's, with this checkout first and compiled modules kept between runs."""
-    values = dict(os.environ)
+    values = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "adapters")]),
+        "PYTHONPYCACHEPREFIX": str(folder / "compiled"),
+    }
     values.pop("PYTHONDONTWRITEBYTECODE", None)  # else every start compiles every module
-    values["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "adapters")])
     return values
 
 
-def run(*words):
+def run(folder, *words):
     """Run a Python process; return its wall time in seconds and its peak memory in bytes."""
     start = time.perf_counter()
     child = subprocess.Popen(
-        [sys.executable, *map(str, words)], env=environment(), stdout=subprocess.DEVNULL
+        [sys.executable, *map(str, words)], env=environment(folder), stdout=subprocess.DEVNULL
     )
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
@@ -74,7 +76,7 @@ def main():
         folder = Path(name)
         files = folder / "a0.safetensors", folder / "large.safetensors"
         for what, file in zip(("a0", options.large), files, strict=True):
-            run(HERE / "checkpoints.py", what, file)
+            run(folder, HERE / "checkpoints.py", what, file)
         processes = jobs(folder, files)
         times = {job: [] for job in processes}
         memory = dict.fromkeys(processes, 0)
@@ -82,7 +84,7 @@ def main():
             for job, words in processes.items():
                 if job.endswith("large") and turn > LARGE_ROUNDS:
                     continue
-                seconds, peak = run(*words)
+                seconds, peak = run(folder, *words)
                 if turn:  # the first compiles modules and warms the page cache
                     times[job].append(seconds)
                     memory[job] = max(memory[job], peak)

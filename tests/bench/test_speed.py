@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import checkpoints
 import numpy as np
 import pytest
+from bench import checkpoints
 from safetensors.numpy import load_file
 
 import reparam
