@@ -98,13 +98,21 @@ def bind(
             for path in sorted(index.norms(), key=natural)
             if path not in layer_paths
         ),
-        assumed=(*dict.fromkeys(f"eps={b.eps!r} ({b.eps_source})" for b in lines), *assumes),
+        assumed=(*dict.fromkeys(_eps(f) for f in fusions if _has_norm(f)), *assumes),
         unclaimed=tuple(sorted(unclaimed)),
         notes=tuple(dict.fromkeys((*notes, *binder.notes))),
         assumes=assumes,
         keeps=dict(keeps),
         beside=dict(beside),
     )
+
+
+def _has_norm(fusion: Fusion) -> bool:
+    return any(isinstance(leaf, ops.NormOp) for leaf in ops.leaves(fusion.op))
+
+
+def _eps(fusion: Fusion) -> str:
+    return f"eps={fusion.binding.eps!r} ({fusion.binding.eps_source})"
 
 
 class _Binder:
@@ -200,7 +208,8 @@ class _Binder:
         kernel = self._write(f"{name}.weight", ops.kernel_shape(op), first.weight, "kernel")
         size = (ops.outputs(op),)
         if norm is None:
-            return kernel, self._write(f"{name}.bias", size, first.weight, "bias")
+            bias = self._write(f"{name}.bias", size, first.weight, "bias")
+            return (kernel, bias) if ops.shifts(op) else (kernel,)
         path = norm.mean.rpartition(".")[0]
         shared = path in {join(binding.block, n) for n in binding.shared}
         if (shared or norm.bias is None) and first.bias is None:
@@ -242,7 +251,7 @@ def _after(op: Operation, name: str, norm: NormOp | None) -> Operation:
     shape = ops.frame(op)
     conv = ops.ConvOp(
         f"{name}.weight",
-        f"{name}.bias" if norm is None else first.bias,
+        first.bias if norm else f"{name}.bias" if ops.shifts(op) else None,
         ops.kernel_shape(op),
         shape.groups,
         shape.dilation,

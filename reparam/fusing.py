@@ -214,11 +214,11 @@ def _fuse_block(
     if isinstance(fusion.after, ops.ChainOp):
         made = neutral_norm(fusion) | made  # where norms are shared, others may write its tensors
     kernel, bias = fusion.kernel, fusion.bias
-    dtypes = kernel.info.dtype, bias.info.dtype
     folder = Folder(fusion.op, BlockReader(read))
     for rows in slabs(fusion.op):
-        values, shift = folder.rounded(dtypes, rows)
-        made[bias.name][slice(*rows)] = shift
+        values, shift = folder.rounded(fusion.dtypes, rows)
+        if bias is not None:
+            made[bias.name][slice(*rows)] = shift
         if checker is not None:
             checker.submit(fusion, rows, _Made(kernel.name, values, made))
         write(kernel.name, values, 0 if len(values) == kernel.info.shape[0] else rows[0])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reparam import operations as ops
+from reparam.checkpoint import TensorInfo
 from reparam.plans import Write
 from reparam.rounding import round_to
 
@@ -31,7 +32,7 @@ def neutral_norm(fusion: Fusion) -> dict[str, NDArray[Any]]:
     pair = ops.conv_norm_pair(fusion.after)
     assert pair is not None
     norm = pair[1]
-    like = fusion.bias.info
+    like = TensorInfo((norm.channels,), fusion.dtypes[1])
     roles: dict[str | None, Role] = {
         norm.mean: "zeros",
         norm.var: "variance",

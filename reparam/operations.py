@@ -215,6 +215,11 @@ def tensor_names(op: Operation) -> Iterator[str]:
         yield from (name for name in names if name is not None)
 
 
+def shifts(op: Operation) -> bool:
+    """Return whether the operation adds a constant, so that its convolution needs a bias."""
+    return any(isinstance(x, NormOp) or (isinstance(x, ConvOp) and x.bias) for x in leaves(op))
+
+
 def conv_norm_pair(op: Operation) -> tuple[ConvOp, NormOp] | None:
     """Return the two layers if the operation is a convolution followed by a norm, no more."""
     match op:

@@ -73,7 +73,7 @@ class Fusion:
         binding: The line it comes from.
         op: The line bound to tensors.
         reads: Names of all tensors that disappear into it.
-        writes: What it writes, kernel and bias first.
+        writes: What it writes, the kernel first.
         after: What the deploy form computes in its place.
     """
 
@@ -99,9 +99,17 @@ class Fusion:
         return self.writes[0]
 
     @property
-    def bias(self) -> Write:
-        """The tensor that holds the fused bias: the layer's own, or its neutral norm's."""
-        return self.writes[1]
+    def bias(self) -> Write | None:
+        """The tensor that holds the fused bias: the layer's own, or its neutral norm's.
+
+        None where nothing that was fused adds a constant.
+        """
+        return next((w for w in self.writes if w.role == "bias"), None)
+
+    @property
+    def dtypes(self) -> tuple[str, str]:
+        """Those of kernel and bias."""
+        return self.kernel.info.dtype, (self.bias or self.kernel).info.dtype
 
 
 @dataclass(frozen=True, slots=True)

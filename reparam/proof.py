@@ -70,7 +70,7 @@ def block_error(
     wanted = run(fusion.op, before, x, rows)
     got = run(fusion.after, after, x, rows)
     difference = np.abs(wanted - got)
-    form = FORMATS[min(fusion.writes[:2], key=lambda w: FORMATS[w.info.dtype].digits).info.dtype]
+    form = min((FORMATS[dtype] for dtype in fusion.dtypes), key=lambda f: f.digits)
     size = _size(fusion.after, after, x, rows, np.float64 if form.digits > 24 else np.float32)  # noqa: PLR2004
     terms = math.prod(fusion.kernel.info.shape[1:]) + 1
     # below the normal range the last place no longer shrinks with the number

@@ -210,11 +210,11 @@ class _Resolver:
                 module = self._module(node)
                 if module.kind == "norm":
                     return self.index.shape(module.tensors["running_var"])[0]
+                if module.kind == "conv" and "transposed" in dict(attributes):
+                    return self._weight_shape(module)[0]
                 if module.kind == "conv" and (found := dict(attributes).get("groups")):
                     groups = self._axes("groups", found, rank=1)[0]
                     return self._weight_shape(module)[1] * groups
-                if module.kind == "conv" and "transposed" in dict(attributes):
-                    return self._weight_shape(module)[0]
                 return None
             case Chain(steps):
                 return self._inputs(steps[0])

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from reparam.linear import Array, Conv
     from reparam.operations import Rows
 
 
@@ -177,28 +178,28 @@ class _Comparison:
 
     def _compare(self, fusion: Fusion) -> None:
         before, after = BlockReader(self.old.read), BlockReader(self.new.read)
-        kernel, bias = fusion.kernel, fusion.bias
-        dtypes = kernel.info.dtype, bias.info.dtype
         x = probe(fusion)
         worst = 0.0
         folder = Folder(fusion.op, before)
         for rows in slabs(fusion.op):
             exact = folder.conv(rows)
-            wanted = folder.rounded(dtypes, rows)
-            got = after(kernel.name, rows), after(bias.name)[slice(*rows)]
-            if not all(np.isfinite(g.astype(np.float64)).all() for g in got):
-                self.differ(fusion.name, "holds NaN or infinity")
-                return
-            kernel_gap = np.abs(exact.kernel - got[0].astype(np.float64))
-            gap = kernel_gap.reshape(len(kernel_gap), -1).sum(axis=1)
-            gap += np.abs(exact.bias - got[1].astype(np.float64))
-            self.certificate = max(self.certificate, float(gap.max(initial=0.0)))
-            for write, w, g, e in zip(
-                (kernel, bias), wanted, got, (exact.kernel, exact.bias), strict=True
-            ):
-                self._weights(fusion, before, rows, name=write.name, wanted=w, got=g, exact=e)
+            wanted = folder.rounded(fusion.dtypes, rows)
+            kernel = after(fusion.kernel.name, None if exact.transposed else rows)
+            found = [(fusion.kernel.name, kernel, wanted[0], exact.kernel)]
+            if fusion.bias is not None:
+                bias = after(fusion.bias.name)[slice(*rows)]
+                found.append((fusion.bias.name, bias, wanted[1], exact.bias))
+            for name, got, _, _ in found:
+                if not np.isfinite(got.astype(np.float64)).all():
+                    self.differ(name, "holds NaN or infinity")
+                    return
+            self._certify(exact, [(g.astype(np.float64), e) for _, g, _, e in found])
+            for name, got, rounded, real in found:
+                self._weights(fusion, before, rows, name=name, wanted=rounded, got=got, exact=real)
             worst = max(worst, block_error(fusion, before, after, x, rows))
-        for write in fusion.writes[2:]:
+        for write in fusion.writes:
+            if write.role in ("kernel", "bias"):
+                continue
             expected = constant(write, fusion.binding.eps)
             if not np.array_equal(expected, after(write.name)):
                 self.differ(write.name, f"not the {write.role} of a neutral norm")
@@ -207,6 +208,18 @@ class _Comparison:
             self.differ(
                 fusion.name, f"an output differs by {worst:.3g} times what rounding can explain"
             )
+
+    def _certify(self, conv: Conv, pairs: list[tuple[Array, Array]]) -> None:
+        """Add up, per output, what the stored numbers are away from the exact ones."""
+        taps = np.abs(pairs[0][0] - pairs[0][1])
+        if conv.transposed:  # (in, out // groups, *space)
+            split = taps.reshape(conv.groups, -1, *taps.shape[1:2], taps[0, 0].size)
+            gap = split.sum(axis=(1, 3)).reshape(-1)
+        else:
+            gap = taps.reshape(len(taps), -1).sum(axis=1)
+        for got, exact in pairs[1:]:
+            gap = gap + np.abs(got - exact)
+        self.certificate = max(self.certificate, float(gap.max(initial=0.0)))
 
     def _weights(
         self,

@@ -9,7 +9,6 @@ examples are made fast and shrink on their shapes.
 from dataclasses import dataclass
 
 import numpy as np
-from hypothesis import assume
 from hypothesis import strategies as st
 
 from reparam import operations as ops
@@ -160,21 +159,15 @@ class _Builder:
         size[self.draw(st.integers(0, self.rank - 1))] = self.draw(st.sampled_from([2, 4]))
         return ops.AverageOp(tuple(size), channels)
 
-    def branch(self, inputs, outputs):
-        """Draw a branch that has one convolution as its exact equal."""
-        kinds = [self.plain, self.padded, self.imaged, self.nested]
-        kinds += [self.valid] if self.rank else []
-        kinds += [self.channelwise] if inputs == outputs else []
-        kinds += [self.pooled] if self.rank else []
-        return self.draw(st.sampled_from(kinds))(inputs, outputs)
-
     def plain(self, inputs, outputs):
         return [self.conv(inputs, outputs), self.norm(outputs)]
 
-    def channelwise(self, inputs, outputs):
-        return self.draw(
-            st.sampled_from([[], [self.norm(inputs)], [self.scale(inputs), self.number(outputs)]])
-        )
+    def scaled(self, inputs, outputs):
+        return [self.conv(inputs, outputs), self.scale(outputs), self.number(outputs)]
+
+    def channelwise(self, inputs, _):
+        steps = [self.norm(inputs), self.scale(inputs), self.number(inputs)]
+        return steps[: self.draw(st.integers(0, 3))]
 
     def padded(self, inputs, outputs):
         """A zero-padded convolution behind a layer that maps zero to zero."""
@@ -188,7 +181,7 @@ class _Builder:
     def valid(self, inputs, outputs):
         """Two padded convolutions of which only the first sees a padded image."""
         first = [self.conv(inputs, outputs), self.norm(outputs)]
-        return [*first, self.conv(outputs, outputs, border="valid"), self.scale(outputs)]
+        return [*first, self.conv(outputs, outputs, border="valid")]
 
     def pooled(self, inputs, outputs):
         return [self.point(inputs, outputs, bias=False), self.average(outputs), self.norm(outputs)]
@@ -199,17 +192,27 @@ class _Builder:
         return [self.point(inputs, outputs, bias=False), ops.SumOp(tuple(terms))]
 
 
+KINDS = ["plain", "scaled", "channelwise", "padded", "imaged", "valid", "pooled", "nested"]
+"""Branches that have one convolution as their exact equal."""
+
+
 @st.composite
-def blocks(draw):
-    """Blocks that fold exactly: one to three branches with signs, over every kind of layer."""
-    rank = draw(ranks)
+def blocks(draw, kind=None):
+    """Blocks that fold exactly: one to three branches with signs, the first of some kind."""
+    kind = kind or draw(st.sampled_from(KINDS))
+    rank = draw(st.integers(1, 3)) if kind in ("valid", "pooled") else draw(ranks)
     builder = _Builder(draw, rank)
     inputs = draw(channel_counts)
-    outputs = draw(st.one_of(st.just(inputs), channel_counts))
-    signs = draw(st.lists(st.sampled_from([1, -1]), min_size=1, max_size=3))
-    terms = [(sign, ops.ChainOp(tuple(builder.branch(inputs, outputs)), inputs)) for sign in signs]
-    op = terms[0][1] if signs == [1] else ops.SumOp(tuple(terms))
-    assume(any(isinstance(leaf, ops.ConvOp) for leaf in ops.leaves(op)))
+    square = kind == "channelwise" or draw(st.booleans())
+    outputs = inputs if square else draw(channel_counts)
+    others = [k for k in KINDS if (square or k != "channelwise") and (rank or k != "pooled")]
+    kinds = [kind, *draw(st.lists(st.sampled_from(others), max_size=2))]
+    kinds += ["plain"] if set(kinds) == {"channelwise"} else []
+    terms = [
+        (draw(st.sampled_from([1, -1])), ops.ChainOp(tuple(steps), inputs))
+        for steps in (getattr(builder, k)(inputs, outputs) for k in kinds)
+    ]
+    op = terms[0][1] if len(terms) == 1 and terms[0][0] > 0 else ops.SumOp(tuple(terms))
     return Block(op, builder.tensors, rank)
 
 

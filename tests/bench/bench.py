@@ -93,12 +93,13 @@ def main():
 
 def report(options, files, times, memory):
     base = statistics.median(times["python -c 'import numpy'"])
-    print(f"a0: {files[0].stat().st_size / MB:.0f} MB; ", end="")
-    print(f"large ({options.large}): {files[1].stat().st_size / MB:.0f} MB; ", end="")
-    print(f"medians of {options.rounds} rounds")
+    a0, large = (file.stat().st_size / MB for file in files)
+    lines = [f"a0 {a0:.0f} MB, large ({options.large}) {large:.0f} MB, {options.rounds} rounds"]
     for job, seconds in times.items():
         middle = statistics.median(seconds)
-        print(f"{job:30} {middle:7.3f} s  {middle / base:6.2f} x  {memory[job] / MB:6.0f} MB")
+        peak = memory[job] / MB
+        lines.append(f"{job:27} {middle:7.3f} s {middle / base:6.2f} x {peak:5.0f} MB")
+    sys.stdout.write("\n".join([*lines, ""]))
 
 
 if __name__ == "__main__":

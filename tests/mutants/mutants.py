@@ -336,6 +336,11 @@ SETTLED = _in(
         "doubtful = left < 0",
     ),
     (
+        "float64 ties below a power of two not settled",
+        "doubtful |= np.abs(left - unit / 2) <= unit * 2.0**-20",
+        "",
+    ),
+    (
         "overflow on the way",
         "doubtful |= ~((np.abs(flat) > _SMALL) & (np.abs(flat) < 1 / _SMALL))",
         "",

@@ -52,18 +52,23 @@ def run_tests(tree, *tests):
 
 
 def verdict(mutant, trees):
-    tree = trees.get()
+    tree, started = trees.get(), time.monotonic()
     file = tree / mutant.file
     source = file.read_text(encoding="utf-8")
     try:
         if source.count(mutant.before) != 1:
-            return f"does not fit: {source.count(mutant.before)} places"
+            print(f"does not fit: {mutant.file}: {mutant.name}")
+            return "does not fit"
         file.write_text(source.replace(mutant.before, mutant.after), encoding="utf-8")
         code = run_tests(tree, mutant.tests)
     finally:
         file.write_text(source, encoding="utf-8")
         trees.put(tree)
-    return {0: "SURVIVED", FAILED: "killed"}.get(code, f"pytest stopped with {code}")
+    fate = {0: "SURVIVED", FAILED: "killed"}.get(code, f"pytest stopped with {code}")
+    print(
+        f"{fate:8} {time.monotonic() - started:4.0f} s  {mutant.file:24} {mutant.name}", flush=True
+    )
+    return fate
 
 
 def main(wanted):
@@ -79,8 +84,6 @@ def main(wanted):
             print("the tests fail without any mutant")
             return 1
         verdicts = list(pool.map(lambda m: verdict(m, trees), chosen))
-    for mutant, result in zip(chosen, verdicts, strict=True):
-        print(f"{result:10} {Path(mutant.file).stem:11} {mutant.name}")
     killed = verdicts.count("killed")
     print(f"{killed} of {len(chosen)} killed in {time.monotonic() - started:.0f} s")
     return int(killed < len(chosen))

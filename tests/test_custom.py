@@ -1,0 +1,149 @@
+"""Families that no built-in recipe knows, written down by their users."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from families import Maker
+from safetensors.numpy import load_file, save_file
+
+import reparam
+
+HEAD = """
+name = "mine"
+title = "mine"
+eps = { value = 0.25, source = "a test" }
+[[spelling]]
+name = "only"
+[[spelling.block]]
+"""
+
+
+@pytest.fixture
+def fuse(tmp_path):
+    """Fuse a state dict by one line, both ways, and prove the file."""
+
+    def fuse(state, line, **options):
+        recipe = tmp_path / "mine.toml"
+        recipe.write_text(f"{HEAD}fuse = [{line!r}]\n")
+        before, after = tmp_path / "before.safetensors", tmp_path / "after.safetensors"
+        save_file(state, before)
+        reparam.fuse(before, after, recipe=recipe, **options)
+        report = reparam.verify(before, after, recipe=recipe)
+        assert report.ok, report.differences
+        assert report.worst.error < 1
+        return load_file(after)
+
+    return fuse
+
+
+@pytest.mark.parametrize(("into", "out", "groups"), [(6, 4, 1), (4, 6, 2), (4, 4, 4)])
+def test_transposed_convolution_and_norm(fuse, into, out, groups):
+    m = Maker()
+    m.add("up.conv.weight", m.rng.normal(size=(into, out // groups, 2, 2)))
+    m.norm("up.bn", out)
+    fused = fuse(m.state, f"up.conv[transposed, groups={groups}] up.bn")
+    s = m.state["up.bn.weight"] / np.sqrt(m.state["up.bn.running_var"].astype(float) + 0.25)
+    kernel = m.state["up.conv.weight"].reshape(groups, -1, out // groups, 2, 2)
+    expected = kernel * s.reshape(groups, 1, -1, 1, 1)
+    got = fused["up.conv.weight"].reshape(expected.shape)
+    assert np.allclose(got, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_linear_and_norm(fuse):
+    m = Maker()
+    m.conv("l", 5, 3, bias=True)
+    m.norm("bn", 5)
+    assert fuse(m.state, "l bn")["l.weight"].shape == (5, 3)
+
+
+@pytest.mark.parametrize("space", [(3,), (3, 1), (1, 3, 3)])
+def test_any_number_of_axes(fuse, space):
+    m = Maker()
+    m.conv("b.big", 4, 2, *space)
+    m.conv("b.small", 4, 2, *(1,) * len(space))
+    m.norm("b.bn", 4)
+    m.norm("b.same", 4)
+    fused = fuse(m.state, "(b.big + b.small) b.bn + b.same -> b.deploy")
+    assert fused["b.deploy.weight"].shape == (4, 2, *space)
+
+
+def test_without_norms_and_biases_no_bias_appears(fuse):
+    m = Maker()
+    m.conv("pw", 4, 4, 1, 1)
+    fused = fuse(m.state, "pw + id")
+    assert set(fused) == {"pw.weight"}
+    assert np.allclose(fused["pw.weight"][..., 0, 0], m.state["pw.weight"][..., 0, 0] + np.eye(4))
+
+
+def test_branches_beyond_counting(fuse):
+    m = Maker()
+    for number in range(3):
+        m.conv(f"conv.{number}.c", 8, 1, 3, 3)
+        m.norm(f"conv.{number}.n", 8)
+    fused = fuse(m.state, "conv.{i}.c conv.{i}.n + id -> deploy")
+    assert set(fused) == {"deploy.weight", "deploy.bias"}
+    assert fused["deploy.weight"].shape == (8, 1, 3, 3)
+
+
+def test_scales_numbers_and_differences(fuse):
+    """FastViT's mixer has this shape: the input plus a scaled difference of two branches."""
+    m = Maker()
+    m.conv("mix", 4, 4, 1, 1)
+    m.norm("norm", 4)
+    m.add("gamma", m.rng.normal(size=(4, 1, 1)))
+    m.conv("more", 4, 4, 1, 1)
+    m.add("alpha", m.rng.normal(size=()))
+    fused = fuse(m.state, "id + (mix - norm) gamma + 0.5 more alpha -> out")
+    t = {k: v.astype(float) for k, v in m.state.items()}
+    s = t["norm.weight"] / np.sqrt(t["norm.running_var"] + 0.25)
+    kernel = np.eye(4) + t["gamma"][:, 0] * (t["mix.weight"][..., 0, 0] - np.diag(s))
+    kernel += 0.5 * t["alpha"] * t["more.weight"][..., 0, 0]
+    bias = t["gamma"][:, 0, 0] * (t["norm.running_mean"] * s - t["norm.bias"])
+    assert np.allclose(fused["out.weight"][..., 0, 0], kernel, rtol=1e-6, atol=1e-7)
+    assert np.allclose(fused["out.bias"], bias, rtol=1e-6, atol=1e-7)
+
+
+def test_pool_and_dilated_branch(fuse):
+    m = Maker()
+    m.conv("a", 4, 4, 1, 1)
+    m.conv("wide", 4, 4, 3, 3)
+    m.norm("bn", 4)
+    fused = fuse(m.state, "a avg 3 bn + wide[dilation=2] -> out")
+    assert fused["out.weight"].shape == (4, 4, 5, 5)
+
+
+def test_a_sequence_that_is_wrong_at_the_border_is_refused(fuse):
+    m = Maker()
+    m.conv("one", 4, 3, 1, 1, bias=True)
+    m.conv("two", 5, 4, 3, 3)
+    with pytest.raises(reparam.BorderError, match="border='image'"):
+        fuse(m.state, "one two -> out")
+    assert fuse(m.state, "one two[border=image] -> out")["out.weight"].shape == (5, 3, 3, 3)
+
+
+def lkdn():
+    return Path(__file__).parents[2] / "shared" / "real" / "torch"
+
+
+@pytest.mark.skipif(not lkdn().exists(), reason="the real checkpoints are not here")
+def test_real_net_equals_its_authors_own_fusion(tmp_path):
+    recipe = tmp_path / "lkdn.toml"
+    recipe.write_text("""
+name = "lkdn"
+title = "LKDN"
+eps = { value = 0, source = "the net has no norms" }
+[[spelling]]
+name = "official"
+[[spelling.block]]
+at = "B{b}.c{n}_r"
+fuse = ["dw[kernel=3] + rep1x1[kernel=1] + id -> dw", "pw[kernel=1] + id -> pw"]
+[[spelling.block]]
+at = "upsampler"
+fuse = ["conv3 + conv1 + conv1x1 conv3x3[border=image] -> '0'"]
+""")
+    out = tmp_path / "out.safetensors"
+    reparam.fuse(lkdn() / "lkdn_s_x4_train.safetensors", out, recipe=recipe)
+    ours, theirs = load_file(out), load_file(lkdn() / "lkdn_s_x4_deploy.safetensors")
+    assert ours.keys() == theirs.keys()
+    assert max(np.abs(ours[k] - theirs[k]).max() for k in ours) < 2e-6
