@@ -55,6 +55,7 @@ def sum_branches(branches: Iterable[Conv]) -> Conv:
         ShapeError: The branches do not compose.
 
     Example:
+        >>> from reparam import Conv, identity_kernel
         >>> both = sum_branches([Conv([[[1, 2, 3]]]), identity_kernel(1)])
         >>> both.kernel
         array([[[1., 3., 3.]]])

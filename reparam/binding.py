@@ -13,6 +13,7 @@ from reparam.checkpoint import TensorInfo
 from reparam.diagnose import explain_norm
 from reparam.errors import PlanError
 from reparam.expression import layers
+from reparam.frames import frame, kernel_shape
 from reparam.match import unread_tensors
 from reparam.modules import ModuleIndex
 from reparam.patterns import join, natural
@@ -183,7 +184,7 @@ class _Binder:
         if not below:
             return []
         shapes = {
-            f"{name}.weight": ops.kernel_shape(op),
+            f"{name}.weight": kernel_shape(op),
             f"{name}.bias": (ops.outputs(op),),
         }
         if module is None or any(self.index.shape(n) != shapes.get(n) for n in below):
@@ -205,7 +206,7 @@ class _Binder:
         self, binding: Binding, op: Operation, name: str, norm: NormOp | None
     ) -> tuple[Write, ...]:
         first = next(leaf for leaf in ops.leaves(op) if isinstance(leaf, ops.ConvOp))
-        kernel = self._write(f"{name}.weight", ops.kernel_shape(op), first.weight, "kernel")
+        kernel = self._write(f"{name}.weight", kernel_shape(op), first.weight, "kernel")
         size = (ops.outputs(op),)
         if norm is None:
             bias = self._write(f"{name}.bias", size, first.weight, "bias")
@@ -248,11 +249,11 @@ class _Binder:
 def _after(op: Operation, name: str, norm: NormOp | None) -> Operation:
     """Return what the deploy form computes in place of `op`."""
     first = next(leaf for leaf in ops.leaves(op) if isinstance(leaf, ops.ConvOp))
-    shape = ops.frame(op)
+    shape = frame(op)
     conv = ops.ConvOp(
         f"{name}.weight",
         first.bias if norm else f"{name}.bias" if ops.shifts(op) else None,
-        ops.kernel_shape(op),
+        kernel_shape(op),
         shape.groups,
         shape.dilation,
         shape.origin,

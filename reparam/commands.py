@@ -73,7 +73,7 @@ def verify(options: Namespace) -> int:
 
 def recipes(options: Namespace) -> int:
     """List the recipes, or show one."""
-    from reparam.recipe import find_recipes  # noqa: PLC0415  the other commands load it if needed
+    from reparam.library import find_recipes  # noqa: PLC0415  the other commands load it if needed
 
     found = find_recipes(None if options.name is None else [options.name])
     if options.name is None:

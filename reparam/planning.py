@@ -12,10 +12,12 @@ from reparam.binding import bind
 from reparam.checkpoint import open_checkpoint
 from reparam.diagnose import explain_file
 from reparam.errors import PlanError
+from reparam.expression import layers
+from reparam.library import find_recipes
 from reparam.match import Match, match_recipe
 from reparam.modules import ModuleIndex
+from reparam.patterns import join
 from reparam.plans import Binding, Plan, Settings, check_settings
-from reparam.recipe import Recipe, find_recipes
 from reparam.resolve import resolve
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from reparam.checkpoint import TensorInfo
+    from reparam.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ def plan_tensors(
     override = None if eps is None else _Eps(eps, "--eps")
     if override is None and config is not None:
         override, notes = _config_eps(config)
-    found, fused, near = _search(recipes, index)
+    found, fused, near = _search(recipes, index, named=recipe is not None)
     _check_disjoint(found, source)
     if not found:
         raise PlanError(_nothing(source, recipes, fused, near, index))
@@ -148,7 +151,7 @@ def plan_tensors(
 
 
 def _search(
-    recipes: tuple[Recipe, ...], index: ModuleIndex
+    recipes: tuple[Recipe, ...], index: ModuleIndex, *, named: bool
 ) -> tuple[list[Match], list[Match], list[str]]:
     """Return the spellings to fuse, those that are fused already, and why others are not used."""
     found: list[Match] = []
@@ -158,7 +161,7 @@ def _search(
         matches, misses = match_recipe(recipe, index)
         near += misses
         for match in matches:
-            if misfit := _misfit(match, index):
+            if misfit := _misfit(match, index) or (None if named else _doubt(match, index)):
                 near.append(f"{match.label}: {misfit}")
             else:
                 (found if match.found else fused).append(match)
@@ -173,6 +176,20 @@ def _misfit(match: Match, index: ModuleIndex) -> str | None:
     except PlanError as error:
         return str(error)
     return None
+
+
+def _doubt(match: Match, index: ModuleIndex) -> str | None:
+    """Return why the names may mean another family, unless something settles it."""
+    doubt = match.spelling.doubt
+    inside = [f for f in match.found if f.block in match.beside]
+    names = [layer.name for f in inside for layer in layers(f.line.tree)]
+    if doubt is None or not inside or any(name.split(".")[0] in doubt.unless for name in names):
+        return None
+    modules = [index.get(join(f.block, x.name)) for f in inside for x in layers(f.line.tree)]
+    norms = [m.tensors["running_var"] for m in modules if m is not None and m.kind == "norm"]
+    if len({index.shape(name) for name in norms}) > 1:
+        return None
+    return f"{doubt.why}. If it is this family, say so with --recipe {match.recipe.name}"
 
 
 def _eps_of(match: Match, override: _Eps | None, source: str) -> _Eps:
@@ -234,7 +251,8 @@ def _nothing(
         labels = ", ".join(dict.fromkeys(m.label for m in fused))
         return (
             f"{source}: already in deploy form: {len(done)} layers of {labels} have a bias and no "
-            f"branches or norms beside them ({done[0]}, …). There is nothing to fuse."
+            f"branches or norms beside them ({done[0]}, …), or the net never had norms. There is "
+            "nothing to fuse."
         )
     lines = [f"{source}: no recipe claims this file, so nothing was fused."]
     lines += [f"  saw: {hint}" for hint in explain_file(index)]

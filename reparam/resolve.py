@@ -46,8 +46,8 @@ class _Resolver:
         ranks = {len(self._weight_shape(m)) - 2 for m in modules if m.kind == "conv"}
         if len(ranks) > 1:
             raise PlanError(f"{self._where()}: layers of {sorted(ranks)} spatial axes are mixed.")
-        if not modules:
-            raise PlanError(f"{self._where()}: the expression names no layer.")
+        if all(m.kind != "conv" for m in modules):
+            raise PlanError(f"{self._where()}: no convolution or linear layer to fuse into.")
         self.rank = ranks.pop() if ranks else 0
         self.result = self._any(tree, None)
 
@@ -83,9 +83,25 @@ class _Resolver:
         first = self._inputs(steps[0]) or channels
         known = first
         for step in steps:
+            if any(isinstance(s, Layer) for s in steps[: len(done)]):
+                self._check_marked(step)
             done.append(self._any(step, known))
             known = ops.outputs(done[-1])
         return ops.ChainOp(tuple(done), ops.inputs(done[0]))
+
+    def _check_marked(self, step: Node) -> None:
+        """Refuse a convolution where the recipe's names suggest a norm.
+
+        A sequence of convolutions has to be meant: `border` says what the later one sees beyond
+        the image, `kernel` which kernel it must have.
+        """
+        if isinstance(step, Layer) and not {"border", "kernel"} & dict(step.attributes).keys():
+            module = self._module(step)
+            if module.kind == "conv":
+                raise PlanError(
+                    f"{module.path} is a convolution where a norm is expected. If a sequence of "
+                    f"convolutions is meant, write {step.name}[border=…] in the recipe."
+                )
 
     def _sum(self, terms: tuple[tuple[int, Node], ...], channels: int | None) -> Operation:
         if channels is None:

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from reparam import operations as ops
+from reparam.frames import kernel_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,7 @@ def slabs(op: Operation) -> Iterator[Rows]:
         for leaf in ops.leaves(op)
         if isinstance(leaf, ops.ConvOp)
     )
-    row = 8 * max(widest, math.prod(ops.kernel_shape(op)[1:]))
+    row = 8 * max(widest, math.prod(kernel_shape(op)[1:]))
     step = max(SLAB_BYTES // row // unit, 1) * unit
     for start in range(0, total, step):
         yield start, min(start + step, total)

@@ -7,6 +7,7 @@ reference, which shares no code with the fold, on the same input; that sees a mi
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -241,7 +242,7 @@ class _Comparison:
         size = sizes.kernel if exact.ndim > 1 else sizes.bias
         exponent = np.maximum(np.frexp(exact)[1] - 1, form.least_exponent)
         unit = np.ldexp(1.0, exponent - form.digits + 1)
-        terms = int(np.prod(ops.kernel_shape(fusion.op)[1:]))
+        terms = math.prod(fusion.kernel.info.shape[1:])
         allowed = unit / 2 + (terms + 8) * 2.0**-53 * size
         gap = np.abs(got.astype(np.float64) - exact)
         excess = gap / allowed

@@ -67,6 +67,14 @@ def detector() -> State:
     return m.state
 
 
+def yolov6() -> State:
+    names = {"stage0": "stem", "stage1.0": "ERBlock_2.0", "stage1.1": "ERBlock_2.1.conv1"}
+    state = repvgg("official")
+    for old, new in names.items():
+        state = {k.replace(old, new): v for k, v in state.items()}
+    return state
+
+
 def resnet(*, deep_stem: bool = False, pooled: bool = False, bottleneck: bool = True) -> State:
     m = Maker()
     if deep_stem:
@@ -198,6 +206,7 @@ FAMILIES = {
     ("repvgg", "timm"): (repvgg("timm", se=True), 3),
     ("repvgg", "mmpretrain"): (repvgg("mmpretrain", groups=4), 3),
     ("repvgg", "official, in a detector with a neck"): (detector(), 3),
+    ("repvgg", "official, in YOLOv6"): (yolov6(), 3),
     ("resnet", "torchvision, timm"): (resnet(), 8),
     ("resnet", "timm deep stem"): (resnet(deep_stem=True, pooled=True), 10),
     ("resnet", "torchvision detection backbone"): (detection_backbone(), 8),

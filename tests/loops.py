@@ -114,6 +114,16 @@ def sequence(first, second, image, border="zero"):
     return convolve(second, seen, size=size, corner=corner)
 
 
+def spread(conv, x, stride):
+    """Run a branch of a sum; one without spatial axes runs wherever the others write."""
+    if conv.rank == x.ndim - 1:
+        return convolve(conv, x)
+    seen = x[(slice(None), *(slice(None, None, s) for s in stride))]
+    flat = seen.reshape(len(seen), -1)
+    columns = [convolve(conv, flat[:, n]) for n in range(flat.shape[1])]
+    return np.stack(columns, axis=1).reshape(-1, *seen.shape[1:])
+
+
 def batch_norm(y, running_mean, running_var, weight=None, bias=None, *, eps):
     """Apply the definition channel by channel."""
     out = np.empty_like(y)

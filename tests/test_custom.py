@@ -118,7 +118,7 @@ def test_a_sequence_that_is_wrong_at_the_border_is_refused(fuse):
     m.conv("one", 4, 3, 1, 1, bias=True)
     m.conv("two", 5, 4, 3, 3)
     with pytest.raises(reparam.BorderError, match="border='image'"):
-        fuse(m.state, "one two -> out")
+        fuse(m.state, "one two[border=zero] -> out")
     assert fuse(m.state, "one two[border=image] -> out")["out.weight"].shape == (5, 3, 3, 3)
 
 

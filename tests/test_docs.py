@@ -29,7 +29,7 @@ import pytest
 
 import reparam
 import reparam_adapters
-from reparam import cli, expression, recipe
+from reparam import cli, expression, library, recipe_toml
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -230,7 +230,7 @@ def _blank(found):
 
 def test_readme_lists_the_recipes():
     listed = table_rows(section(README, "Supported networks"))
-    assert [name for name, _ in listed] == [r.name for r in recipe.find_recipes()]
+    assert [name for name, _ in listed] == [r.name for r in library.find_recipes()]
 
 
 def subparsers():
@@ -270,7 +270,7 @@ def test_command_line_page_has_every_json_field(tmp_path):
 def test_recipe_page_has_every_key_and_attribute():
     text = (ROOT / "docs" / "recipes.md").read_text("utf-8")
     keys = set()
-    source = Path(recipe.__file__).read_text("utf-8")
+    source = Path(recipe_toml.__file__).read_text("utf-8")
     for key in re.findall(r'\.(?:text|texts|number|table|tables|lines)\("(\w+)"', source):
         keys.add(key)
     assert {"at", "fuse", "eps", "needs", "spelling"} <= keys

@@ -40,7 +40,7 @@ def nearest(value, dtype):
     digits, least = PARAMETERS[dtype]
     p, q = abs(value.numerator), value.denominator
     exponent = p.bit_length() - q.bit_length()
-    exponent -= p * 2 ** max(-exponent, 0) < q * 2 ** max(exponent, 0)
+    exponent -= p << max(-exponent, 0) < q << max(exponent, 0)
     unit = max(exponent, least) - digits + 1
     count = round(Fraction(p * 2 ** max(-unit, 0), q * 2 ** max(unit, 0)))
     size = Fraction(count) * Fraction(2) ** unit

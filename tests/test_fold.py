@@ -13,6 +13,7 @@ from reparam import operations as ops
 from reparam import reference
 from reparam.errors import BorderError, NumericError
 from reparam.fold import Folder, fold
+from reparam.frames import frame, kernel_shape
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "transposed"])
@@ -27,11 +28,11 @@ def test_fold_is_run(kind, data):
 
 @given(st.one_of(blocks(), transposed_blocks()))
 def test_the_shape_of_a_fold_is_known_beforehand(block):
-    conv, frame = fold(block.op, block.read), ops.frame(block.op)
-    assert ops.kernel_shape(block.op) == conv.kernel.shape
+    conv, shape = fold(block.op, block.read), frame(block.op)
+    assert kernel_shape(block.op) == conv.kernel.shape
     assert (ops.outputs(block.op), ops.inputs(block.op)) == (conv.outputs, conv.inputs)
     geometry = conv.groups, conv.space, conv.dilation, conv.origin
-    assert (frame.groups, frame.size, frame.dilation, frame.origin) == geometry
+    assert (shape.groups, shape.size, shape.dilation, shape.origin) == geometry
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -26,14 +26,15 @@ LAYERS = [
     ["algebra"],
     # names and shapes, no arrays
     ["checkpoint", "expression", "operations"],
-    ["modules", "recipe"],
-    ["patterns", "diagnose", "resolve"],
-    ["match", "plans"],
+    ["modules", "recipe", "frames"],
+    ["patterns", "diagnose", "resolve", "recipe_toml"],
+    ["match", "plans", "library"],
     ["binding"],
     ["planning", "plan_json"],
     # both together: one block at a time
     ["fold", "reference", "neutral", "slabs"],
     ["proof"],
+    ["checker"],
     # whole files
     ["report"],
     ["fusing", "verifying"],

@@ -7,12 +7,17 @@ from families import FAMILIES, Maker, cifar_resnet, mobilenetv2, repvgg, resnet,
 import reparam
 from reparam.checkpoint import TensorInfo
 from reparam.errors import PlanError, RecipeError
+from reparam.library import find_recipes
 from reparam.planning import plan_tensors
 from reparam.plans import Settings
-from reparam.recipe import find_recipes, read_recipe
+from reparam.recipe_toml import read_recipe
 
 CASES = [pytest.param(*key, *value, id=" / ".join(key)) for key, value in FAMILIES.items()]
-EPS = {"official, in a detector with a neck": 1e-3, "torchvision detection backbone": 0.0}
+EPS = {
+    "official, in a detector with a neck": 1e-3,
+    "official, in YOLOv6": 1e-3,
+    "torchvision detection backbone": 0.0,
+}
 
 
 def plan_of(state, **options):
@@ -239,6 +244,48 @@ def test_detector_asks_for_eps():
         FAMILIES["repvgg", "official, in a detector with a neck"][0]
     )
     assert "Say it with --eps" in refused(FAMILIES["resnet", "torchvision detection backbone"][0])
+    assert "Say it with --eps" in refused(FAMILIES["repvgg", "official, in YOLOv6"][0])
+
+
+def square(*, downsample=False):
+    """A ResNet of one width: nothing but the names says that its norms follow."""
+    m = Maker()
+    m.conv("conv1", 8, 3, 3, 3)
+    m.norm("bn1", 8)
+    for number in (1, 2):
+        m.conv(f"layer1.0.conv{number}", 8, 8, 3, 3)
+        m.norm(f"layer1.0.bn{number}", 8)
+    if downsample:
+        m.conv("layer1.0.downsample.0", 8, 8, 1, 1)
+        m.norm("layer1.0.downsample.1", 8)
+    return m.state
+
+
+def test_resnet_of_one_width_has_to_be_named():
+    message = refused(square())
+    assert "pre-activation nets use these names too" in message
+    assert "--recipe resnet" in message
+    assert len(plan_of(square(), recipe="resnet").fusions) == 3
+    assert len(plan_of(square(downsample=True)).fusions) == 4
+
+
+def test_two_convolutions_are_not_a_convolution_and_a_norm():
+    state = resnet()
+    del state["layer1.0.downsample.1.running_mean"], state["layer1.0.downsample.1.running_var"]
+    state["layer1.0.downsample.1.weight"] = np.ones((16, 16, 1, 1), np.float32)
+    assert "layer1.0.downsample.1 is a convolution where a norm is expected" in refused(state)
+
+
+def test_two_norms_are_not_a_convolution_and_a_norm():
+    state = resnet()
+    m = Maker()
+    m.norm("layer1.0.downsample.0", 16)
+    assert "no convolution" in refused(state | m.state)
+
+
+def test_shared_norm_needs_the_whole_block():
+    state = FAMILIES["resnet-shared-norm", "residual_blocks"][0]
+    refused({k: v for k, v in state.items() if ".conv4." not in k})
 
 
 def test_quantised_kernel_is_refused():

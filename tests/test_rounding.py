@@ -29,11 +29,9 @@ LARGEST = {
 def rounded(value, dtype):
     """Round a rational by counting units of the last place: Python rounds halves to even."""
     digits, least = PARAMETERS[dtype]
-    size = abs(value)
-    exponent = least
-    while size >= Fraction(2) ** (exponent + 1):
-        exponent += 1
-    unit = Fraction(2) ** (exponent - digits + 1)
+    exponent = abs(value.numerator).bit_length() - value.denominator.bit_length()
+    exponent -= abs(value) < Fraction(2) ** exponent
+    unit = Fraction(2) ** (max(exponent, least) - digits + 1)
     return round(value / unit) * unit
 
 

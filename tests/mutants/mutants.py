@@ -9,9 +9,15 @@ from typing import NamedTuple
 
 ALGEBRA = "tests/test_algebra.py"
 ROUNDING = "tests/test_rounding.py"
+NEAREST = "tests/test_rounding.py::test_nearest_rounds_ties_to_even_and_keeps_subnormals"
 EXACT = "tests/test_exact.py"
+TIES = "tests/test_exact.py::test_numbers_a_hair_beside_a_tie"
 FOLD = "tests/test_fold.py"
+DAMAGE = "tests/test_fold.py::test_damage_is_named_by_tensor_and_index_in_any_slab"
 REFERENCE = "tests/test_reference.py"
+SEQUENCES = "tests/test_sequences.py"
+PURITY = "tests/test_purity.py"
+REFUSALS = "tests/test_refusals.py"
 EXPRESSION = "tests/test_expression.py"
 
 
@@ -54,13 +60,6 @@ NORM = _in(
         "np.array(running_var, dtype=np.float64)",
         "np.array(running_var, dtype=np.float64) * 64 / 63",
     ),
-    (
-        "negative variance clipped",
-        "np.array(running_var, dtype=np.float64)",
-        "np.maximum(np.array(running_var, dtype=np.float64), 0)",
-    ),
-    ("zero variance accepted", "(total > 0)", "(total >= 0)"),
-    ("NaN becomes 0", 'check_finite(gamma, "weight")', "gamma = np.nan_to_num(gamma)"),
 ) + _in(
     "reparam/norm.py",
     EXACT,
@@ -124,8 +123,6 @@ LAYERS = _in(
     ("scale without the bias", "conv.bias * factors, conv", "conv.bias, conv"),
     ("per-channel bias dropped", "bias, groups=factors.size", "None, groups=factors.size"),
     ("average of one tap more", "1.0 / taps", "1.0 / (taps + 1)"),
-    ("average without padding", "if not count_include_pad:", "if False:"),
-    ("scaled in place", _PRODUCT, "np.multiply(flat, factors[:, None], out=flat)"),
 ) + _in(
     "reparam/layers.py",
     EXACT,
@@ -139,18 +136,10 @@ LAYERS = _in(
 LINEAR = _in(
     "reparam/linear.py",
     ALGEBRA,
-    (
-        "memory layout ignored",
-        _TAPS,
-        'taps = np.array(kernel, dtype=np.float64).ravel("K").reshape(np.shape(kernel))',
-    ),
-    ("view of the kernel kept", _TAPS, "taps = np.asarray(kernel, dtype=np.float64)"),
-    ("NaN in a kernel becomes 0", 'check_finite(taps, "kernel")', "np.nan_to_num(taps)"),
     ("even kernel centred by k // 2", "d * (k - 1) // 2 for d", "d * k // 2 for d"),
-    ("half a pixel accepted", "map(operator.index,", "map(int,"),
 ) + _in(
     "reparam/linear.py",
-    FOLD,
+    DAMAGE,
     ("index of an error within the slab", "[index[0] + first, ", "[index[0], "),
 )
 
@@ -175,25 +164,6 @@ GEOMETRY = _in(
         "    kernel[taps] = conv.kernel[..., ::-1]",
     ),
     (
-        "bias shared by pad_kernel",
-        "conv.bias.copy(), conv, groups=conv.groups, dilation=ones",
-        "conv.bias, conv, groups=conv.groups, dilation=ones",
-    ),
-    (
-        "bias shared by dilate_kernel",
-        "conv.bias.copy(), conv, groups=conv.groups, dilation=(1,)",
-        "conv.bias, conv, groups=conv.groups, dilation=(1,)",
-    ),
-    (
-        "regroup returns its argument",
-        "    kernel = np.zeros((conv.outputs, conv.inputs // groups, *conv.space))",
-        (
-            "    if conv.groups == groups:\n"
-            "        return conv\n"
-            "    kernel = np.zeros((conv.outputs, conv.inputs // groups, *conv.space))"
-        ),
-    ),
-    (
         "groups in the wrong order",
         "    view[...] = conv.kernel.reshape(view.shape)",
         "    view[:, ::-1] = conv.kernel.reshape(view.shape)",
@@ -213,16 +183,6 @@ SUMS = _in(
         "bias += term.bias * (term.groups < term.inputs)",
     ),
     ("bias of later branches dropped", "bias += term.bias", "pass"),
-    (
-        "first branch used up",
-        "mine = make(first.kernel.copy(), first.bias.copy(), first, groups=first.groups)",
-        "mine = first",
-    ),
-    (
-        "bias of the first branch used up",
-        "mine = make(first.kernel.copy(), first.bias.copy(), first, ",
-        "mine = make(first.kernel.copy(), first.bias, first, ",
-    ),
     ("origin not compared", "(t.space, t.dilation, t.origin) for t", "(t.space, t.dilation) for t"),
     ("dilation not compared", "(t.space, t.dilation, t.origin) for t", "(t.space, t.origin) for t"),
     (
@@ -232,9 +192,9 @@ SUMS = _in(
     ),
 )
 
-SEQUENCES = _in(
+SEQUENCE = _in(
     "reparam/algebra.py",
-    ALGEBRA,
+    SEQUENCES,
     (
         "bias of the first layer dropped",
         "_accumulate(bias.reshape(groups, -1), upper[place], passed)",
@@ -257,7 +217,6 @@ SEQUENCES = _in(
     ("borders not checked", "    _check_border(first, second, border)\n", ""),
     ("bias at the border accepted", 'if border == "zero" and first.bias.any():', "if False:"),
     ("two padded layers accepted", "if not first.pointwise:", "if False:"),
-    ("unknown border accepted", "if border not in get_args(Border):", "if False:"),
     ("origin without the stride", "a + s * b for a, s, b in", "a + b for a, s, b in"),
     (
         "stride of the second layer lost",
@@ -311,6 +270,9 @@ ROUND = _in(
         ),
     ),
     ("index of an overflow within the slab", "[i + first * (axis == 0) for", "[i for"),
+) + _in(
+    "reparam/rounding.py",
+    NEAREST,
     (
         "ties away from zero",
         "if doubled > 0 or (doubled == 0 and quotient % 2):",
@@ -322,43 +284,50 @@ ROUND = _in(
     ("sign lost", "return -size if value < 0 else size", "return size"),
 )
 
-SETTLED = _in(
-    "reparam/exact.py",
-    EXACT,
-    ("no slack", "_SLACK = 4", "_SLACK = 0"),
-    ("root of 53 bits", "_ROOT_BITS = 400", "_ROOT_BITS = 53"),
-    ("subnormal boundaries", "near |= tiny & (size != 0)", "pass"),
-    ("total cancellation", "np.abs(shifted) <= size * 2.0**-40", "np.abs(shifted) < 0"),
-    ("float64 biases not settled", "doubtful[:] = True", "pass"),
-    (
-        "float64 ties not settled",
-        "doubtful = np.abs(left - unit) <= unit * 2.0**-20",
-        "doubtful = left < 0",
-    ),
-    (
-        "float64 ties below a power of two not settled",
-        "doubtful |= np.abs(left - unit / 2) <= unit * 2.0**-20",
-        "",
-    ),
-    (
-        "overflow on the way",
-        "doubtful |= ~((np.abs(flat) > _SMALL) & (np.abs(flat) < 1 / _SMALL))",
-        "",
-    ),
-) + _in(
-    "reparam/fold.py",
-    EXACT,
-    (
-        "kernel not settled",
-        "settle_kernel(_turned(kernel, conv), _turned(taps, conv), norm, dtypes[0])",
-        "_turned(kernel, conv)",
-    ),
-    ("bias not settled", "settle_bias(bias, inner, norm, dtypes[1])", "bias"),
-    (
-        "transposed kernel settled as it lies",
-        "    if not conv.transposed:\n        return kernel\n    swapped",
-        "    if True:\n        return kernel\n    swapped",
-    ),
+SETTLED = (
+    _in(
+        "reparam/exact.py",
+        TIES,
+        ("no slack", "_SLACK = 4", "_SLACK = 0"),
+        ("root of 53 bits", "_ROOT_BITS = 400", "_ROOT_BITS = 53"),
+        ("subnormal boundaries", "near |= tiny & (size != 0)", "pass"),
+    )
+    + _in(
+        "reparam/exact.py",
+        EXACT,
+        ("total cancellation", "np.abs(shifted) <= size * 2.0**-40", "np.abs(shifted) < 0"),
+        ("float64 biases not settled", "doubtful[:] = True", "pass"),
+        (
+            "float64 ties not settled",
+            "doubtful = np.abs(left - unit) <= unit * 2.0**-20",
+            "doubtful = left < 0",
+        ),
+        (
+            "float64 ties below a power of two not settled",
+            "doubtful |= np.abs(left - unit / 2) <= unit * 2.0**-20",
+            "",
+        ),
+        (
+            "overflow on the way",
+            "doubtful |= ~((np.abs(flat) > _SMALL) & (np.abs(flat) < 1 / _SMALL))",
+            "",
+        ),
+    )
+    + _in(
+        "reparam/fold.py",
+        EXACT,
+        (
+            "kernel not settled",
+            "settle_kernel(_turned(kernel, conv), _turned(taps, conv), norm, dtypes[0])",
+            "_turned(kernel, conv)",
+        ),
+        ("bias not settled", "settle_bias(bias, inner, norm, dtypes[1])", "bias"),
+        (
+            "transposed kernel settled as it lies",
+            "    if not conv.transposed:\n        return kernel\n    swapped",
+            "    if True:\n        return kernel\n    swapped",
+        ),
+    )
 )
 
 FOLDED = _in(
@@ -460,13 +429,96 @@ NOTATION = _in(
     ("name written as a number", "if name[:1].isdecimal() or", "if"),
 )
 
+CONTRACT = [
+    *_in(
+        "reparam/norm.py",
+        REFUSALS,
+        (
+            "negative variance clipped",
+            "np.array(running_var, dtype=np.float64)",
+            "np.maximum(np.array(running_var, dtype=np.float64), 0)",
+        ),
+        ("zero variance accepted", "(total > 0)", "(total >= 0)"),
+        ("NaN becomes 0", 'check_finite(gamma, "weight")', "gamma = np.nan_to_num(gamma)"),
+    ),
+    *_in(
+        "reparam/layers.py",
+        REFUSALS,
+        ("average without padding", "if not count_include_pad:", "if False:"),
+    ),
+    *_in(
+        "reparam/layers.py",
+        PURITY,
+        ("scaled in place", _PRODUCT, "np.multiply(flat, factors[:, None], out=flat)"),
+    ),
+    *_in(
+        "reparam/linear.py",
+        PURITY,
+        (
+            "memory layout ignored",
+            _TAPS,
+            'taps = np.array(kernel, dtype=np.float64).ravel("K").reshape(np.shape(kernel))',
+        ),
+        ("view of the kernel kept", _TAPS, "taps = np.asarray(kernel, dtype=np.float64)"),
+    ),
+    *_in(
+        "reparam/linear.py",
+        REFUSALS,
+        ("NaN in a kernel becomes 0", 'check_finite(taps, "kernel")', "np.nan_to_num(taps)"),
+        ("half a pixel accepted", "map(operator.index,", "map(int,"),
+    ),
+    *_in(
+        "reparam/geometry.py",
+        PURITY,
+        (
+            "bias shared by pad_kernel",
+            "conv.bias.copy(), conv, groups=conv.groups, dilation=ones",
+            "conv.bias, conv, groups=conv.groups, dilation=ones",
+        ),
+        (
+            "bias shared by dilate_kernel",
+            "conv.bias.copy(), conv, groups=conv.groups, dilation=(1,)",
+            "conv.bias, conv, groups=conv.groups, dilation=(1,)",
+        ),
+        (
+            "regroup returns its argument",
+            "    kernel = np.zeros((conv.outputs, conv.inputs // groups, *conv.space))",
+            (
+                "    if conv.groups == groups:\n"
+                "        return conv\n"
+                "    kernel = np.zeros((conv.outputs, conv.inputs // groups, *conv.space))"
+            ),
+        ),
+    ),
+    *_in(
+        "reparam/algebra.py",
+        PURITY,
+        (
+            "first branch used up",
+            "mine = make(first.kernel.copy(), first.bias.copy(), first, groups=first.groups)",
+            "mine = first",
+        ),
+        (
+            "bias of the first branch used up",
+            "mine = make(first.kernel.copy(), first.bias.copy(), first, ",
+            "mine = make(first.kernel.copy(), first.bias, first, ",
+        ),
+    ),
+    *_in(
+        "reparam/algebra.py",
+        REFUSALS,
+        ("unknown border accepted", "if border not in get_args(Border):", "if False:"),
+    ),
+]
+
 MUTANTS = [
     *NORM,
+    *CONTRACT,
     *LAYERS,
     *LINEAR,
     *GEOMETRY,
     *SUMS,
-    *SEQUENCES,
+    *SEQUENCE,
     *ROUND,
     *SETTLED,
     *FOLDED,
