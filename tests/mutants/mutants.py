@@ -13,7 +13,7 @@ NEAREST = "tests/test_rounding.py::test_nearest_rounds_ties_to_even_and_keeps_su
 EXACT = "tests/test_exact.py"
 TIES = "tests/test_exact.py::test_numbers_a_hair_beside_a_tie"
 FOLD = "tests/test_fold.py"
-DAMAGE = "tests/test_fold.py::test_damage_is_named_by_tensor_and_index_in_any_slab"
+SLAB = "tests/test_fold.py::test_a_slab_has_the_bytes_of_the_rows_of_the_whole"
 REFERENCE = "tests/test_reference.py"
 SEQUENCES = "tests/test_sequences.py"
 PURITY = "tests/test_purity.py"
@@ -139,7 +139,7 @@ LINEAR = _in(
     ("even kernel centred by k // 2", "d * (k - 1) // 2 for d", "d * k // 2 for d"),
 ) + _in(
     "reparam/linear.py",
-    DAMAGE,
+    f"{FOLD}::test_damage_is_named_by_tensor_and_index_in_any_slab",
     ("index of an error within the slab", "[index[0] + first, ", "[index[0], "),
 )
 
@@ -269,6 +269,7 @@ ROUND = _in(
             "        finite = np.isfinite(bound)"
         ),
     ),
+    ("exponent one too large", "        exponent -= 1\n", "        pass\n"),
     ("index of an overflow within the slab", "[i + first * (axis == 0) for", "[i for"),
 ) + _in(
     "reparam/rounding.py",
@@ -280,7 +281,6 @@ ROUND = _in(
     ),
     ("ties towards zero", "if doubled > 0 or (doubled == 0 and quotient % 2):", "if doubled > 0:"),
     ("digits of subnormals", "unit = max(exponent, form.least_exponent)", "unit = exponent"),
-    ("exponent one too large", "        exponent -= 1\n", "        pass\n"),
     ("sign lost", "return -size if value < 0 else size", "return size"),
 )
 
@@ -289,12 +289,12 @@ SETTLED = (
         "reparam/exact.py",
         TIES,
         ("no slack", "_SLACK = 4", "_SLACK = 0"),
-        ("root of 53 bits", "_ROOT_BITS = 400", "_ROOT_BITS = 53"),
         ("subnormal boundaries", "near |= tiny & (size != 0)", "pass"),
     )
     + _in(
         "reparam/exact.py",
         EXACT,
+        ("root of 53 bits", "_ROOT_BITS = 400", "_ROOT_BITS = 53"),
         ("total cancellation", "np.abs(shifted) <= size * 2.0**-40", "np.abs(shifted) < 0"),
         ("float64 biases not settled", "doubtful[:] = True", "pass"),
         (
@@ -332,45 +332,83 @@ SETTLED = (
 
 FOLDED = _in(
     "reparam/fold.py",
-    FOLD,
+    f"{FOLD}::test_fold_is_run",
     ("sign of a branch lost", "conv if sign > 0 else scale_outputs(conv, -1.0)", "conv"),
-    ("inputs of a slab misplaced", "start = slab.inputs[0] - wanted[0]", "start = 0"),
-    (
-        "groups of a slab",
-        "groups=max((rows[1] - rows[0]) * op.groups // op.outputs, 1)",
-        "groups=op.groups",
-    ),
-    (
-        "bias of a slab",
-        "self._vector(op.bias)[slice(*rows)]",
-        "self._vector(op.bias)[: rows[1] - rows[0]]",
-    ),
-    ("norm of a slab", "self.norms[op].rows(rows)", "self.norms[op].rows((0, rows[1] - rows[0]))"),
-    ("scale of a slab", "else factors[slice(*rows)]", "else factors[: rows[1] - rows[0]]"),
-    (
-        "place of damage in a slab",
-        "0 if whole else rows[0])\n        return kernel",
-        "0)\n        return kernel",
-    ),
     (
         "border of a sequence ignored",
         "_fold(last, rows).conv, border=border",
         "_fold(last, rows).conv",
     ),
-    ("overflow of float64 accepted", "check_finite(conv.kernel, ", "print(0 * conv.kernel[0], "),
-    (
+) + [
+    Mutant(
+        "place of damage in a slab",
+        "reparam/fold.py",
+        "0 if whole else rows[0])\n        return kernel",
+        "0)\n        return kernel",
+        f"{FOLD}::test_damage_is_named_by_tensor_and_index_in_any_slab",
+    ),
+    Mutant(
+        "overflow of float64 accepted",
+        "reparam/fold.py",
+        "check_finite(conv.kernel, ",
+        "print(0 * conv.kernel[0], ",
+        f"{FOLD}::test_an_overflow_of_float64_is_refused",
+    ),
+    Mutant(
         "tensors of the reader used up",
+        "reparam/fold.py",
         "self.read(name).astype(np.float64)",
         "np.asarray(self.read(name), float)",
+        f"{FOLD}::test_folding_leaves_the_tensors_alone",
     ),
-    ("memory layout of the reader kept", '.astype(np.float64, order="C")', ".astype(np.float64)"),
-) + _in(
-    "reparam/operations.py",
-    FOLD,
-    ("groups cut apart", "return op.outputs // op.groups if op.groups > 1 else 1", "return 1"),
-    ("inner groups cut apart", "elif row_unit(step) > 1:", "elif False:"),
-    ("inputs of the first group", "return first * op.shape[1], last", "return 0, last"),
-)
+    Mutant(
+        "memory layout of the reader kept",
+        "reparam/fold.py",
+        '.astype(np.float64, order="C")',
+        ".astype(np.float64)",
+        f"{FOLD}::test_a_lone_convolution_in_fortran_order_is_written_in_c_order",
+    ),
+]
+
+SLABS = [
+    *_in(
+        "reparam/fold.py",
+        SLAB,
+        ("inputs of a slab misplaced", "start = slab.inputs[0] - wanted[0]", "start = 0"),
+        (
+            "groups of a slab",
+            "groups=max((rows[1] - rows[0]) * op.groups // op.outputs, 1)",
+            "groups=op.groups",
+        ),
+        (
+            "bias of a slab",
+            "self._vector(op.bias)[slice(*rows)]",
+            "self._vector(op.bias)[: rows[1] - rows[0]]",
+        ),
+        (
+            "norm of a slab",
+            "self.norms[op].rows(rows)",
+            "self.norms[op].rows((0, rows[1] - rows[0]))",
+        ),
+        ("scale of a slab", "else factors[slice(*rows)]", "else factors[: rows[1] - rows[0]]"),
+    ),
+    *_in(
+        "reparam/operations.py",
+        SLAB,
+        ("groups cut apart", "return op.outputs // op.groups if op.groups > 1 else 1", "return 1"),
+        ("inner groups cut apart", "elif row_unit(step) > 1:", "elif False:"),
+        ("inputs of the first group", "return first * op.shape[1], last", "return 0, last"),
+    ),
+    *_in(
+        "reparam/reference.py",
+        SLAB,
+        (
+            "rows of a scale",
+            "y * _vector(read, tensor, None if single else rows, y)",
+            "y * _vector(read, tensor, None, y)",
+        ),
+    ),
+]
 
 JUDGE = _in(
     "reparam/reference.py",
@@ -396,14 +434,6 @@ JUDGE = _in(
         "algebra imported",
         "from reparam import operations as ops",
         "from reparam import algebra, operations as ops",
-    ),
-) + _in(
-    "reparam/reference.py",
-    FOLD,
-    (
-        "rows of a scale",
-        "y * _vector(read, tensor, None if single else rows, y)",
-        "y * _vector(read, tensor, None, y)",
     ),
 )
 
@@ -522,6 +552,7 @@ MUTANTS = [
     *ROUND,
     *SETTLED,
     *FOLDED,
+    *SLABS,
     *JUDGE,
     *NOTATION,
 ]

@@ -46,7 +46,7 @@ EQUAL = {"widths": (8, 8, 8, 8)}
         ({"norm": "bn1"}, "pre-activation"),
         ({"norm": "bn"}, "pre-activation"),
         (EQUAL, "has 'conv1' but no 'bn1'"),
-        (EQUAL | {"norm": "bn1"}, "shortcut.0"),
+        (EQUAL | {"norm": "bn1"}, "pre-activation"),
         (EQUAL | {"norm": "bn1", "strides": (1, 1, 1, 1)}, "pre-activation"),
     ],
     ids=str,
