@@ -93,6 +93,7 @@ def sum_owned(branches: list[Conv]) -> Conv:
     for term, place in zip(terms[1:], places[1:], strict=True):
         _add(kernel, term, groups, place)
         bias += term.bias
+    kernel += 0.0  # -0.0 becomes 0.0: its sign would tell which taps were added to, and how
     return make(kernel, bias, first, groups=groups, dilation=dilation, origin=origin)
 
 
