@@ -112,9 +112,9 @@ def merge_sequential(first: Conv, second: Conv, *, border: Border = "zero") -> C
     (Diverse Branch Block, arXiv:2103.13425, transform III). Offsets add, `s` is the stride of
     `first`.
 
-    Exact everywhere when `second` is pointwise; when `first` is pointwise and the intermediate
-    image is padded with `first(0)` (`border="image"`), or with zeros and `first` has no bias; and
-    for any two layers when only the input is padded (`border="valid"`).
+    Exact everywhere when `second` is pointwise; when on every axis one of them is (1x3 then 3x1
+    too) and the intermediate image is padded with `first(0)` (`border="image"`), or with zeros and
+    `first` has no bias; and for any two layers when only the input is padded (`border="valid"`).
 
     Args:
         first: The layer that reads the input.
@@ -239,12 +239,18 @@ def _check_parallel(first: Conv, other: Conv, fields: tuple[str, ...]) -> None:
             raise ShapeError(f"branches disagree on {what}: {mine} and {yours}.")
 
 
+def _looks_aside(conv: Conv) -> list[bool]:
+    """Return, per axis, whether an output depends on other positions of the input."""
+    return [k > 1 or o != 0 for k, o in zip(conv.space, conv.origin, strict=True)]
+
+
 def _check_border(first: Conv, second: Conv, border: Border) -> None:
     if border not in get_args(Border):
         raise BorderError(f"border={border!r}: expected one of {', '.join(get_args(Border))}.")
     if second.pointwise or border == "valid":
         return
-    if not first.pointwise:
+    # on an axis along which only one of them looks sideways, the other is a pointwise map
+    if any(a and b for a, b in zip(_looks_aside(first), _looks_aside(second), strict=True)):
         raise BorderError(
             "a padded convolution after another padded convolution: along the border the second "
             "one reads zeros where a single convolution would read the first one's output. "

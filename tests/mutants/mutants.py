@@ -216,7 +216,11 @@ SEQUENCE = _in(
     ),
     ("borders not checked", "    _check_border(first, second, border)\n", ""),
     ("bias at the border accepted", 'if border == "zero" and first.bias.any():', "if False:"),
-    ("two padded layers accepted", "if not first.pointwise:", "if False:"),
+    (
+        "two padded layers accepted",
+        "if any(a and b for a, b in zip(_looks",
+        "if False and any(a and b for a, b in zip(_looks",
+    ),
     ("origin without the stride", "a + s * b for a, s, b in", "a + b for a, s, b in"),
     (
         "stride of the second layer lost",
