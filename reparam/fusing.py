@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reparam import operations as ops
-from reparam.checker import Checker
 from reparam.checkpoint import TensorInfo, find_format
-from reparam.errors import BorderError, CheckpointError, NumericError, PlanError
+from reparam.errors import BorderError, CheckpointError, NumericError, PlanError, VerificationError
 from reparam.fold import Folder
 from reparam.neutral import constant, neutral_norm
 from reparam.planning import plan_tensors
 from reparam.plans import Settings
+from reparam.proof import BlockCheck, block_error, probe
 from reparam.report import FuseReport
 from reparam.slabs import BlockReader, slabs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from contextlib import AbstractContextManager
     from os import PathLike
 
     from numpy.typing import NDArray
 
     from reparam.operations import Read, Rows
     from reparam.plans import Fusion, Plan
-    from reparam.proof import BlockCheck
+
+    Write = Callable[[str, NDArray[Any], int], None]
 
 
 def fuse(
@@ -105,23 +104,18 @@ def fuse(
                 f"{target}: the output is the input. Sources are never changed; name another file."
             )
         checks: list[BlockCheck] = []
-        with (
-            adapter.open_writer(
-                target, plan.outputs, reader.metadata, overwrite=overwrite
-            ) as writer,
-            _checker(reader.read, verify=verify) as checker,
-        ):
+        with adapter.open_writer(
+            target, plan.outputs, reader.metadata, overwrite=overwrite
+        ) as writer:
             for number, fusion in enumerate(plan.fusions):
                 try:
-                    _fuse_block(fusion, reader.read, writer.write, checker)
+                    checks.append(_fuse_block(fusion, reader.read, writer.write, verify=verify))
                 except (NumericError, BorderError) as error:
                     raise type(error)(f"{file}: {fusion.name}: {error}") from None
                 if progress is not None:
                     progress(number + 1, len(plan.fusions))
             for name in plan.copies:
                 writer.write_chunks(name, reader.chunks(name))
-            if checker is not None:
-                checks = checker.finish()
             writer.commit()
     return _report(plan, target, checks, verified=verify)
 
@@ -187,11 +181,8 @@ def fuse_state_dict(
             made[name] = np.empty(outputs[name].shape, rows.dtype)
         made[name][start : start + len(rows)] = rows
 
-    with _checker(read, verify=verify) as checker:
-        for fusion in plan.fusions:
-            _fuse_block(fusion, read, write, checker)
-        if checker is not None:
-            checker.finish()
+    for fusion in plan.fusions:
+        _fuse_block(fusion, read, write, verify=verify)
     copies: dict[int, NDArray[Any]] = {}
     for name in plan.copies:
         original = arrays[name]
@@ -199,31 +190,37 @@ def fuse_state_dict(
     return dict(sorted(made.items()))
 
 
-def _checker(read: Read, *, verify: bool) -> AbstractContextManager[Checker | None]:
-    return Checker(read) if verify else nullcontext()
+def _fuse_block(fusion: Fusion, read: Read, write: Write, *, verify: bool) -> BlockCheck:
+    """Fold, check and write one block, a slab of output channels at a time.
 
-
-def _fuse_block(
-    fusion: Fusion,
-    read: Read,
-    write: Callable[[str, NDArray[Any], int], None],
-    checker: Checker | None,
-) -> None:
-    """Fold, hand over for checking, and write one block, a slab of output channels at a time."""
+    Raises:
+        VerificationError: An output differs by more than rounding can explain.
+    """
+    before = BlockReader(read)
     made = {w.name: constant(w, fusion.binding.eps) for w in fusion.writes[1:]}
     if isinstance(fusion.after, ops.ChainOp):
         made = neutral_norm(fusion) | made  # where norms are shared, others may write its tensors
     kernel, bias = fusion.kernel, fusion.bias
-    folder = Folder(fusion.op, BlockReader(read))
+    folder = Folder(fusion.op, before)
+    x = probe(fusion) if verify else None
+    worst = 0.0
     for rows in slabs(fusion.op):
         values, shift = folder.rounded(fusion.dtypes, rows)
         if bias is not None:
             made[bias.name][slice(*rows)] = shift
-        if checker is not None:
-            checker.submit(fusion, rows, _Made(kernel.name, values, made))
+        if x is not None:
+            after = _Made(kernel.name, values, made)
+            worst = max(worst, block_error(fusion, before, after, x, rows))
         write(kernel.name, values, 0 if len(values) == kernel.info.shape[0] else rows[0])
+    if not worst <= 1:
+        raise VerificationError(
+            f"{fusion.name}: an output of the fused block is {worst:.3g} times its rounding bound "
+            "away from the train form. Nothing was written. Please report this with the plan "
+            "('reparam inspect FILE --json')."
+        )
     for name in (w.name for w in fusion.writes[1:]):
         write(name, made[name], 0)
+    return BlockCheck(fusion.name, worst)
 
 
 class _Made:

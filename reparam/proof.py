@@ -80,7 +80,8 @@ def block_error(
         op = positive(fusion.op)
         noise = _size(op, before, x, rows, np.float64)
         bound += (terms + 16) * 2.0**-52 * (noise + size)
-    return float((difference / bound).max(initial=0.0))
+    worst = float((difference / bound).max(initial=0.0))
+    return math.inf if math.isnan(worst) else worst  # NaN would pass every comparison
 
 
 def _size(

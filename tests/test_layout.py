@@ -34,7 +34,6 @@ LAYERS = [
     # both together: one block at a time
     ["fold", "reference", "neutral", "slabs"],
     ["proof"],
-    ["checker"],
     # whole files
     ["report"],
     ["fusing", "verifying"],
