@@ -57,12 +57,18 @@ def bind(
     Raises:
         PlanError: Shapes do not compose, or tensors are claimed twice or would collide.
     """
-    index = ModuleIndex(tensors)
     lines = sorted(bindings, key=lambda b: natural(join(b.block, b.line.output)))
+    if settings.batch_norm == "neutral" and any(b.eps >= 1 for b in lines):
+        raise PlanError(
+            f"{source}: a neutral norm has running_var = 1 - eps, which is positive for eps < 1 "
+            "only. Use --batch-norm remove."
+        )
+    index = ModuleIndex(tensors)
     binder = _Binder(index, settings, source)
     fusions = tuple(binder.fusion(b) for b in lines)
     read = {name for f in fusions for name in f.reads}
     made = {w.name for f in fusions for w in f.writes}
+    accounted = read | made
     binder.check_ties(metadata, read)
     copies = tuple(sorted(n for n in tensors if n not in read and n not in made))
     layer_paths = {join(b.block, x.name) for b in lines for x in layers(b.line.tree)}
@@ -79,7 +85,7 @@ def bind(
         name
         for path in layer_paths
         for name in index.under(path)
-        if name not in read | made and not name.endswith(".num_batches_tracked")
+        if name not in accounted and not name.endswith(".num_batches_tracked")
     }
     return Plan(
         source=source,

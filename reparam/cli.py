@@ -6,14 +6,19 @@ Exit codes: 0 done; 1 verification found a difference; 2 refused or bad input.
 from __future__ import annotations
 
 import argparse
+import io
 import os
+import signal
 import sys
-from typing import TYPE_CHECKING, Any
+import threading
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from reparam.console import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DONE, DIFFERENT, REFUSED = 0, 1, 2
+DONE, DIFFERENT, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,19 +30,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    options = _parse(arguments)
-    # The command runs one block at a time; BLAS threads would only cost start-up time.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from reparam import commands  # noqa: PLC0415  NumPy is imported below here, not for --help
-    from reparam.errors import ReparamError, VerificationError  # noqa: PLC0415
-
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names a terminal cannot show are escaped
+            stream.reconfigure(errors="backslashreplace")
+    if threading.current_thread() is threading.main_thread():
+        # ended politely, the command removes its temporary file as after Ctrl-C
+        for name in ("SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), _interrupt)
     try:
-        code: int = getattr(commands, options.command)(options)
-        sys.stdout.flush()
-    except VerificationError as error:
-        return _complain(error, DIFFERENT)
-    except ReparamError as error:
-        return _complain(error, REFUSED)
+        return _run(_parse(arguments))
     except BrokenPipeError:
         # the reader went away; leave the interpreter nothing to flush into the closed pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -45,9 +47,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _complain(f"{where}{error.strerror or error}", REFUSED)
+    except MemoryError:
+        return _complain(
+            "not enough memory for this file or recipe; no output was written", REFUSED
+        )
     except KeyboardInterrupt:
-        return _complain("interrupted; no output was written", 130)
+        return _complain("interrupted; no output was written", INTERRUPTED)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Carry out a command; NumPy is imported here, not for --help."""
+    # The command runs one block at a time; BLAS threads would only cost start-up time.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from reparam import commands  # noqa: PLC0415
+    from reparam.errors import ReparamError, VerificationError  # noqa: PLC0415
+
+    try:
+        code: int = getattr(commands, options.command)(options)
+    except VerificationError as error:
+        return _complain(error, DIFFERENT)
+    except ReparamError as error:
+        return _complain(error, REFUSED)
+    if sys.stdout is not None:
+        sys.stdout.flush()
     return code
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -121,14 +148,15 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--eps",
-        type=_number,
+        type=number,
         metavar="E",
         help="constant of the norms, overriding config.json and the recipe",
     )
     command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def _number(text: str) -> float:
+def number(text: str) -> float:
+    """Read eps; argparse shows this function's name where the text is no number."""
     value = float(text)
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text}: expected a finite number of at least 0")
@@ -142,7 +170,7 @@ def _version() -> str:
 
 
 def _complain(what: Any, code: int) -> int:
-    print(f"reparam: {what}", file=sys.stderr)  # noqa: T201  the command's voice
+    print(f"reparam: {printable(str(what))}", file=sys.stderr)  # noqa: T201  the command's voice
     return code
 
 

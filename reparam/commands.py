@@ -9,9 +9,10 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import reparam
+from reparam.console import printable
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -28,8 +29,8 @@ def inspect(options: Namespace) -> int:
     """Show a plan."""
     found = reparam.plan(options.file, recipe=options.recipe, eps=options.eps)
     if options.json:
-        sys.stdout.write(found.to_json())
-    elif sys.stdout.isatty():
+        _print(found.to_json().rstrip())
+    elif _on_terminal(sys.stdout):
         _print_plan(found)
     else:
         _print(str(found))
@@ -44,7 +45,7 @@ def fuse(options: Namespace) -> int:
     with _Progress() as progress:
         report = reparam.fuse(
             options.file,
-            None if options.dry_run else options.output,
+            options.output,
             recipe=options.recipe,
             eps=options.eps,
             batch_norm=options.batch_norm or "remove",
@@ -52,6 +53,7 @@ def fuse(options: Namespace) -> int:
             plan=chosen,
             verify=not options.no_verify,
             overwrite=options.overwrite,
+            dry_run=options.dry_run,
             progress=progress.step,
         )
     if options.json:
@@ -108,11 +110,15 @@ def recipes(options: Namespace) -> int:
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
+    print(printable(text))  # noqa: T201  the command's voice; silent where there is no stdout
 
 
 def _print_json(values: dict[str, Any]) -> None:
-    _print(json.dumps(values, indent=1, ensure_ascii=False))
+    _print(json.dumps(values, indent=1, allow_nan=False))
+
+
+def _on_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
 
 
 def _print_plan(found: Plan) -> None:
@@ -124,7 +130,7 @@ def _print_plan(found: Plan) -> None:
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
     """Print a table: with rules and wrapping on a terminal, plain columns when piped."""
-    if not sys.stdout.isatty():
+    if not _on_terminal(sys.stdout):
         widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
         for row in (heads, *rows):
             _print("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
@@ -135,7 +141,9 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], title: str | Non
 
     table = Table(*heads, title=title, title_justify="left")
     for row in rows:
-        table.add_row(*map(Text, row))  # Text: names are data, never markup
+        table.add_row(
+            *(Text(printable(cell)) for cell in row)
+        )  # Text: names are data, never markup
     Console().print(table)
 
 
@@ -157,7 +165,7 @@ class _Progress:
     @property
     def step(self) -> Callable[[int, int], None] | None:
         """What `fuse` calls after each block; None where nobody looks."""
-        return self._step if sys.stderr.isatty() else None
+        return self._step if _on_terminal(sys.stderr) else None
 
     def _step(self, done: int, total: int) -> None:
         if self.bar is None and time.monotonic() - self.started > PATIENCE:

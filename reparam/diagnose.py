@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from reparam.modules import ModuleIndex
 
-_NUMBERED = re.compile(r"(?P<stem>.*?)(?P<number>\d+)")
+_NUMBERED = re.compile(r"(?P<stem>.*?)(?P<number>\d{1,9})")
 
 
 def explain_norm(path: str, index: ModuleIndex) -> str | None:
@@ -22,7 +22,7 @@ def explain_norm(path: str, index: ModuleIndex) -> str | None:
         return (
             "only one of running_mean and running_var is there, so there are no statistics to fuse"
         )
-    width = index.shape(module.tensors["running_var"])[0]
+    width = max(index.shape(module.tensors["running_var"]), default=1)
     parent, _, name = path.rpartition(".")
     found = _NUMBERED.fullmatch(name)
     if found is None:

@@ -56,7 +56,8 @@ def settle_kernel(product: Array, kernel: Array, norm: Norm, dtype: str) -> Arra
         doubtful |= np.abs(left - unit / 2) <= unit * 2.0**-20
         # nothing is left of the digits that two_product carries
         doubtful |= ~((np.abs(flat) > _SMALL) & (np.abs(flat) < 1 / _SMALL))
-        indices = np.flatnonzero(doubtful & (taps != 0) & (scale != 0))
+        doubtful |= _extreme(norm).repeat(row)
+        indices = np.flatnonzero(doubtful & (taps != 0) & (norm.weight.repeat(row) != 0))
     else:
         indices = _undecided(flat, form)
         channels = indices // row
@@ -90,6 +91,14 @@ def settle_bias(shifted: Array, inner: Array, norm: Norm, dtype: str) -> Array:
         exact = Fraction(float(norm.bias[channel])) + _scaled(centred, norm, channel)
         shifted[channel] = nearest(exact, form)
     return shifted
+
+
+def _extreme(norm: Norm) -> NDArray[np.bool_]:
+    """Channels whose scale was derived from numbers too small or large to carry its remainder."""
+    usual = np.ones(norm.scale.shape, dtype=np.bool_)
+    for values in (norm.var + norm.eps, norm.weight, norm.scale):
+        usual &= (np.abs(values) > _SMALL) & (np.abs(values) < 1 / _SMALL)
+    return ~usual
 
 
 def _undecided(values: Array, form: FloatFormat) -> NDArray[np.intp]:

@@ -69,7 +69,7 @@ def kernel_shape(op: Operation) -> Axes:
     shape = frame(op)
     first = next(leaves(op))
     if isinstance(first, ConvOp) and first.transposed:
-        return first.shape
+        return *first.shape[:2], *shape.size
     return outputs(op), inputs(op) // shape.groups, *shape.size
 
 

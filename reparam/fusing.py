@@ -9,7 +9,7 @@ import numpy as np
 
 from reparam import operations as ops
 from reparam.checkpoint import TensorInfo, find_format
-from reparam.errors import BorderError, CheckpointError, NumericError, PlanError, VerificationError
+from reparam.errors import CheckpointError, PlanError, ReparamError, VerificationError
 from reparam.fold import Folder
 from reparam.neutral import constant, neutral_norm
 from reparam.planning import plan_tensors
@@ -41,6 +41,7 @@ def fuse(
     plan: Plan | None = None,
     verify: bool = True,
     overwrite: bool = False,
+    dry_run: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> FuseReport:
     """Fuse a train-form checkpoint into its deploy form.
@@ -51,7 +52,7 @@ def fuse(
 
     Args:
         source: The checkpoint in train form; it is only read.
-        output: The file to write, in the format of the source; None to stop before writing.
+        output: The file to write, in the format of the source; None for a dry run.
         recipe: Names of built-in recipes or paths of TOML files; None tries all built-in ones.
         eps: The constant of every norm, overriding `config.json` and the recipe.
         batch_norm: `remove` norms and give convolutions a bias, or keep them `neutral`.
@@ -60,6 +61,7 @@ def fuse(
             `batch_norm` and `dtype`.
         verify: Whether to check every block against the reference before it is written.
         overwrite: Whether an existing output may be replaced.
+        dry_run: Whether to stop before anything is read but the header or written.
         progress: Called with the number of finished and of all blocks.
 
     Returns:
@@ -91,18 +93,16 @@ def fuse(
                 settings=Settings(batch_norm, dtype),
                 config=file.parent / "config.json",
             )
-        elif dict(plan.tensors) != dict(reader.tensors):
-            raise PlanError(
-                f"{file}: the plan was made for {plan.source}, whose tensors differ. "
-                "Plan this file anew with 'reparam inspect FILE --json'."
+        else:
+            given = (
+                recipe is not None or eps is not None or (batch_norm, dtype) != ("remove", "keep")
             )
+            _check_plan(plan, file, reader.tensors, given=given)
         plan.check()
-        if target is None:
+        if target is not None:
+            _check_target(target, file, overwrite=overwrite)
+        if target is None or dry_run:
             return _report(plan, None, [], verified=False)
-        if target.exists() and target.samefile(file):
-            raise CheckpointError(
-                f"{target}: the output is the input. Sources are never changed; name another file."
-            )
         checks: list[BlockCheck] = []
         with adapter.open_writer(
             target, plan.outputs, reader.metadata, overwrite=overwrite
@@ -110,7 +110,9 @@ def fuse(
             for number, fusion in enumerate(plan.fusions):
                 try:
                     checks.append(_fuse_block(fusion, reader.read, writer.write, verify=verify))
-                except (NumericError, BorderError) as error:
+                except VerificationError:
+                    raise
+                except ReparamError as error:
                     raise type(error)(f"{file}: {fusion.name}: {error}") from None
                 if progress is not None:
                     progress(number + 1, len(plan.fusions))
@@ -168,7 +170,7 @@ def fuse_state_dict(
         tensors, {}, "state dict", recipe=recipe, eps=eps, settings=Settings(batch_norm, dtype)
     )
     plan.check()
-    _check_tied(plan, arrays)
+    _check_tied(plan, held)
     made: dict[str, NDArray[Any]] = {}
     outputs = plan.outputs
 
@@ -183,11 +185,37 @@ def fuse_state_dict(
 
     for fusion in plan.fusions:
         _fuse_block(fusion, read, write, verify=verify)
-    copies: dict[int, NDArray[Any]] = {}
+    copies: dict[object, NDArray[Any]] = {}
     for name in plan.copies:
-        original = arrays[name]
-        made[name] = copies.setdefault(id(original), np.array(original))
+        made[name] = copies.setdefault(_place(held[name]), np.array(held[name]))
     return dict(sorted(made.items()))
+
+
+def _check_plan(plan: Plan, file: Path, tensors: Mapping[str, TensorInfo], *, given: bool) -> None:
+    if given:
+        raise PlanError(
+            "a plan says recipe, eps, batch_norm and dtype already; leave out the others."
+        )
+    if dict(plan.tensors) != dict(tensors):
+        raise PlanError(
+            f"{file}: the plan was made for {plan.source}, whose tensors differ. "
+            "Plan this file anew with 'reparam inspect FILE --json'."
+        )
+
+
+def _check_target(target: Path, source: Path, *, overwrite: bool) -> None:
+    """Refuse a target before any work is done; the writer looks again when it commits."""
+    if not target.exists():
+        return
+    if target.samefile(source):
+        raise CheckpointError(
+            f"{target}: the output is the input. Sources are never changed; name another file."
+        )
+    if not overwrite:
+        raise CheckpointError(
+            f"{target}: the output exists already. Choose another path, or ask for it to be "
+            "replaced (overwrite=True, --overwrite)."
+        )
 
 
 def _fuse_block(fusion: Fusion, read: Read, write: Write, *, verify: bool) -> BlockCheck:
@@ -236,11 +264,18 @@ class _Made:
         return values if rows is None else values[slice(*rows)]
 
 
+def _place(values: NDArray[Any]) -> object:
+    """Where an array lies: views that a framework makes of one tensor are different objects."""
+    if not values.size:
+        return id(values)
+    return values.__array_interface__["data"][0], values.shape, values.strides, values.dtype
+
+
 def _check_tied(plan: Plan, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Refuse to fuse a kernel that stands in the state dict under another name too."""
-    names: dict[int, str] = {}
+    names: dict[object, str] = {}
     for name, values in arrays.items():
-        names.setdefault(id(values), name)
+        names.setdefault(_place(values), name)
     kernels = {
         leaf.weight
         for f in plan.fusions
@@ -248,7 +283,7 @@ def _check_tied(plan: Plan, arrays: Mapping[str, NDArray[Any]]) -> None:
         if isinstance(leaf, ops.ConvOp)
     }
     for name, values in arrays.items():
-        first = names[id(values)]
+        first = names[_place(values)]
         if first != name and {first, name} & kernels:
             raise PlanError(
                 f"{first!r} and {name!r} are one array: a layer used twice cannot be fused with "

@@ -37,8 +37,8 @@ def find_recipes(
     if names is None:
         return tuple(_built_in(name) for name in built_in_names())
     found: list[Recipe] = []
-    for item in [names] if isinstance(names, str | PathLike) else names:
-        name = fspath(item)
+    given = [names] if isinstance(names, str | PathLike) else names
+    for name in dict.fromkeys(fspath(item) for item in given):
         if name in built_in_names():
             found.append(_built_in(name))
         elif name.endswith(".toml") or Path(name).is_file():

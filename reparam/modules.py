@@ -78,7 +78,9 @@ class ModuleIndex:
         return sorted(p for p, roles in self._roles.items() if _STATISTICS & roles.keys())
 
     def under(self, path: str) -> list[str]:
-        """Return the names of all tensors below a path."""
+        """Return the names of all tensors below a path; below the empty one lies everything."""
+        if not path:
+            return self._sorted
         first = bisect_left(self._sorted, path + ".")
         last = bisect_left(self._sorted, path + "/", lo=first)  # "/" is what follows "." in Unicode
         return self._sorted[first:last]

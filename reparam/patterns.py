@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from reparam.modules import ModuleIndex
 
+_NUMBER = r"\d{1,9}"
+
 PLACEHOLDER = re.compile(r"\{(\w+)(?:\+(\d+))?\}")
 
 
@@ -21,7 +23,8 @@ def join(prefix: str, name: str) -> str:
 
 def natural(path: str) -> list[tuple[int, str]]:
     """Return a sort key that puts `layer2` before `layer10`."""
-    return [(int(p), "") if p.isdecimal() else (-1, p) for p in re.split(r"(\d+)", path)]
+    # numbers by length, then digit by digit: names may hold more digits than int() takes
+    return [(len(p) if p.isdecimal() else -1, p) for p in re.split(r"(\d+)", path)]
 
 
 def path_regex(pattern: str, *, named: bool = False) -> str:
@@ -34,7 +37,7 @@ def path_regex(pattern: str, *, named: bool = False) -> str:
             parts.append(r"[^.]+")
         elif found := PLACEHOLDER.fullmatch(piece):
             plain = named and not found[2] and f"(?P<{found[1]}>" not in "".join(parts)
-            parts.append(rf"(?P<{found[1]}>\d+)" if plain else r"\d+")
+            parts.append(rf"(?P<{found[1]}>{_NUMBER})" if plain else _NUMBER)
         else:
             parts.append(re.escape(piece))
     return "".join(parts)

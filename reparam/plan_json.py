@@ -14,6 +14,7 @@ from reparam.checkpoint import TensorInfo
 from reparam.errors import PlanError, ReparamError
 from reparam.expression import format_name, parse
 from reparam.plans import Binding, Plan, Settings, check_settings
+from reparam.recipe import finite_eps
 
 FORMAT = "reparam-plan/1"
 
@@ -59,7 +60,7 @@ def as_dict(plan: Plan) -> dict[str, Any]:
 
 def dump(plan: Plan) -> str:
     """Write a plan as JSON text."""
-    return json.dumps(as_dict(plan), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(as_dict(plan), indent=1) + "\n"
 
 
 def load(text: str) -> Plan:
@@ -93,7 +94,7 @@ def load(text: str) -> Plan:
         source = str(values["source"])
     except ReparamError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise PlanError(f"the plan is damaged near {error}. Write it again.") from None
     check_settings(settings)
     return bind(
@@ -111,14 +112,14 @@ def load(text: str) -> Plan:
 
 
 def _binding(values: dict[str, Any]) -> Binding:
-    eps = cast("object", values["eps"])
-    if isinstance(eps, bool) or not isinstance(eps, int | float):
-        raise PlanError(f"the plan has eps={eps!r}, expected a number.")
+    eps = finite_eps(values["eps"])
+    if eps is None:
+        raise PlanError(f"the plan has eps={str(values['eps'])[:40]!r}, expected a number >= 0.")
     return Binding(
         block=str(values["block"]),
         line=parse(f"{values['expression']} -> {format_name(str(values['output']))}"),
         recipe=str(values["recipe"]),
-        eps=float(eps),
+        eps=eps,
         eps_source=str(values["eps_source"]),
         shared=tuple(map(str, values["shared"])),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,6 +17,7 @@ from reparam.match import Match, match_recipe
 from reparam.modules import ModuleIndex
 from reparam.patterns import join
 from reparam.plans import Binding, Plan, Settings, check_settings
+from reparam.recipe import finite_eps
 from reparam.resolve import resolve
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from reparam.checkpoint import TensorInfo
-    from reparam.recipe import Recipe
+    from reparam.match import Found
+    from reparam.recipe import Doubt, Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def plan_tensors(
         config: The `config.json` beside the file, which may state `batch_norm_eps`.
     """
     check_settings(settings)
-    if eps is not None and not (math.isfinite(eps) and eps >= 0):
+    if eps is not None and finite_eps(eps) is None:
         raise PlanError(f"eps={eps}: expected a finite number of at least 0.")
     recipes = find_recipes(recipe)
     index = ModuleIndex(tensors)
@@ -182,14 +183,25 @@ def _doubt(match: Match, index: ModuleIndex) -> str | None:
     """Return why the names may mean another family, unless something settles it."""
     doubt = match.spelling.doubt
     inside = [f for f in match.found if f.block in match.beside]
-    names = [layer.name for f in inside for layer in layers(f.line.tree)]
-    if doubt is None or not inside or any(name.split(".")[0] in doubt.unless for name in names):
-        return None
-    modules = [index.get(join(f.block, x.name)) for f in inside for x in layers(f.line.tree)]
-    norms = [m.tensors["running_var"] for m in modules if m is not None and m.kind == "norm"]
-    if len({index.shape(name) for name in norms}) > 1:
+    if doubt is None or not inside or any(_settles(f, doubt, index) for f in inside):
         return None
     return f"{doubt.why}. If it is this family, say so with --recipe {match.recipe.name}"
+
+
+def _settles(found: Found, doubt: Doubt, index: ModuleIndex) -> bool:
+    """Whether a pair shows that its norm follows: it is one of those that only one family has.
+
+    So is one whose convolution takes more channels than it gives, since the norm has as many as it
+    gives; and a 1x1 that takes fewer, since those are not grouped.
+    """
+    names = [layer.name for layer in layers(found.line.tree)]
+    if names[0].split(".")[0] in doubt.unless:
+        return True
+    conv = index.get(join(found.block, names[0]))
+    if conv is None or conv.kind != "conv":
+        return False
+    out, width, *space = index.shape(conv.tensors["weight"])
+    return width > out or (width != out and all(k == 1 for k in space))
 
 
 def _eps_of(match: Match, override: _Eps | None, source: str) -> _Eps:
@@ -217,12 +229,13 @@ def _config_eps(config: Path) -> tuple[_Eps | None, list[str]]:
     value = values.get("batch_norm_eps")
     if value is None:
         return None, []
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    eps = finite_eps(value)
+    if eps is None:
         raise PlanError(
-            f"{config}: batch_norm_eps = {value!r}, expected a number of at least 0. "
-            "Correct it, or say --eps."
+            f"{config}: batch_norm_eps = {str(value)[:40]!r}, expected a finite number of at least "
+            "0. Correct it, or say --eps."
         )
-    return _Eps(float(value), "config.json batch_norm_eps"), []
+    return _Eps(eps, "config.json batch_norm_eps"), []
 
 
 def _check_disjoint(matches: list[Match], source: str) -> None:

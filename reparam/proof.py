@@ -55,6 +55,7 @@ def probe(fusion: Fusion) -> NDArray[np.float64]:
     return (unit - 1.0).reshape(size)
 
 
+@np.errstate(all="ignore")  # what is not finite fails the check
 def block_error(
     fusion: Fusion, before: Read, after: Read, x: NDArray[np.float64], rows: Rows
 ) -> float:
@@ -80,8 +81,9 @@ def block_error(
         op = positive(fusion.op)
         noise = _size(op, before, x, rows, np.float64)
         bound += (terms + 16) * 2.0**-52 * (noise + size)
-    worst = float((difference / bound).max(initial=0.0))
-    return math.inf if math.isnan(worst) else worst  # NaN would pass every comparison
+    if not (np.isfinite(difference).all() and np.isfinite(bound).all()):
+        return math.inf
+    return float((difference / bound).max(initial=0.0))
 
 
 def _size(

@@ -31,13 +31,28 @@ class Eps:
     ask: str = ""
 
 
+def finite_eps(value: object) -> float | None:
+    """Return a value as eps, or None if it is not a finite number of at least 0."""
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 0 <= value <= LARGEST_EPS
+    ):
+        return None
+    return float(value)
+
+
+LARGEST_EPS = 1e300
+"""Beyond it nothing is a constant that stabilises a division; integers of any size stay finite."""
+
+
 @dataclass(frozen=True, slots=True)
 class Doubt:
     """A net that names and shapes cannot tell from another family.
 
     Attributes:
         why: What it may be instead.
-        unless: Layers of a block whose presence settles it; so does a change of width.
+        unless: Layers whose fusion settles it; so does a convolution that changes the width.
     """
 
     why: str

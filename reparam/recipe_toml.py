@@ -6,8 +6,8 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 from reparam.errors import ExpressionError, RecipeError
-from reparam.expression import parse
-from reparam.recipe import Block, Doubt, Eps, Keep, Recipe, Spelling
+from reparam.expression import layers, parse
+from reparam.recipe import Block, Doubt, Eps, Keep, Recipe, Spelling, finite_eps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,10 +48,10 @@ def read_recipe(text: str, source: str) -> Recipe:
 
 
 def _read_eps(table: _Table) -> Eps:
-    value = table.number("value", None)
+    value = table.eps("value")
     eps = Eps(value, table.text("source"), table.text("ask", ""))
     table.finish()
-    if (eps.value is None) != bool(eps.ask) or (eps.value is not None and eps.value < 0):
+    if (eps.value is None) != bool(eps.ask):
         raise RecipeError(
             f"{table.where}: expected either value, a number of at least 0, or ask, the reason "
             "why the user has to say it."
@@ -118,9 +118,12 @@ class _Table:
     def text(self, key: str, default: Any = _MISSING) -> str:
         return str(self._get(key, str, "a string", default))
 
-    def number(self, key: str, default: Any = _MISSING) -> float | None:
-        value = self._get(key, (int, float), "a number", default)
-        return None if value is None else float(value)
+    def eps(self, key: str) -> float | None:
+        value = self._get(key, (int, float), "a number", None)
+        eps = finite_eps(value)
+        if value is not None and eps is None:
+            raise RecipeError(f"{self.where}: {key}: expected a finite number of at least 0.")
+        return eps
 
     def texts(self, key: str) -> tuple[str, ...]:
         values = self._get(key, list, "a list of strings", [])
@@ -135,6 +138,8 @@ class _Table:
                 found.append(parse(text))
             except ExpressionError as error:
                 raise RecipeError(f"{self.where}: {key}: {error}") from None
+            if next(layers(found[-1].tree), None) is None:
+                raise RecipeError(f"{self.where}: {key}: {text!r} names no layer.")
         return found
 
     def table(self, key: str, *, optional: bool = False) -> Any:

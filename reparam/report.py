@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -132,7 +133,7 @@ class VerifyReport:
             "recipes": list(self.plan.recipes),
             "assumed": list(self.plan.assumed),
             "worst": _check(self.worst),
-            "certificate": self.certificate,
+            "certificate": self.certificate if math.isfinite(self.certificate) else None,
             "differences": [{"name": d.name, "what": d.what} for d in self.differences],
             "not_covered": NOT_COVERED,
         }
@@ -143,7 +144,11 @@ class VerifyReport:
             f"{self.fused} fused blocks, {self.copied} copied tensors, "
             f"{self.untouched} blocks still in train form, {len(self.extra)} extra tensors"
         )
-        if self.ok:
+        if self.ok and not self.fused:
+            head = (
+                f"equal: both hold the same train form, nothing is fused in {self.after}\n{counts}"
+            )
+        elif self.ok:
             head = f"equal: {self.after} is the deploy form of {self.before}\n{counts}"
         else:
             head = f"DIFFERENT: {self.after} is not the deploy form of {self.before}\n{counts}"

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from reparam.modules import Module, ModuleIndex
     from reparam.operations import Axes, Border, Operation
 
+_LARGEST = 4096  # of a kernel size, dilation or group count in a recipe; no net comes near
+
 FUSIBLE_DTYPES = ("float64", "float32", "float16", "bfloat16")
 
 
@@ -80,8 +82,10 @@ class _Resolver:
 
     def _chain(self, steps: tuple[Node, ...], channels: int | None) -> Operation:
         done: list[Operation] = []
-        first = self._inputs(steps[0]) or channels
-        known = first
+        known = channels or self._inputs(steps[0])
+        if known is None and _copies(steps[0]):  # a number or pool in front of the first layer
+            after = next((s for s in steps if not _copies(s)), steps[0])
+            known = self._inputs(after) or self._fan_in(after)
         for step in steps:
             if any(isinstance(s, Layer) for s in steps[: len(done)]):
                 self._check_marked(step)
@@ -225,7 +229,7 @@ class _Resolver:
             case Layer(_, attributes):
                 module = self._module(node)
                 if module.kind == "norm":
-                    return self.index.shape(module.tensors["running_var"])[0]
+                    return self._width(module)
                 if module.kind == "conv" and "transposed" in dict(attributes):
                     return self._weight_shape(module)[0]
                 if module.kind == "conv" and (found := dict(attributes).get("groups")):
@@ -245,7 +249,7 @@ class _Resolver:
             case Layer(_, attributes):
                 module = self._module(node)
                 if module.kind == "norm":
-                    return self.index.shape(module.tensors["running_var"])[0]
+                    return self._width(module)
                 if module.kind == "conv" and "transposed" not in dict(attributes):
                     return self._weight_shape(module)[0]
                 return None
@@ -255,6 +259,18 @@ class _Resolver:
                 return next(filter(None, (self._outputs(t) for _, t in terms)), None)
             case _:
                 return None
+
+    def _fan_in(self, node: Node) -> int | None:
+        """Inputs of a convolution, taken for ungrouped."""
+        if not isinstance(node, Layer) or self._module(node).kind != "conv":
+            return None
+        return self._weight_shape(self._module(node))[1]
+
+    def _width(self, norm: Module) -> int:
+        shape = self.index.shape(norm.tensors["running_var"])
+        if len(shape) != 1:
+            raise PlanError(f"{norm.path}: running_var of shape {list(shape)}, expected one axis.")
+        return shape[0]
 
     def _module(self, layer: Layer) -> Module:
         path = f"{self.block}.{layer.name}" if self.block else layer.name
@@ -290,8 +306,13 @@ class _Resolver:
         """Read `3` or `1x3` as one number per axis."""
         rank = self.rank if rank is None else rank
         parts = text.split("x")
-        if not all(p.isdecimal() for p in parts) or len(parts) not in (1, rank):
-            raise PlanError(f"{self._where()}: {what}={text}: expected {rank} whole numbers.")
+        least = 0 if what == "origin" else 1
+        fits = all(p.isdecimal() and len(p) < 6 and least <= int(p) <= _LARGEST for p in parts)  # noqa: PLR2004
+        if not fits or len(parts) not in (1, rank):
+            raise PlanError(
+                f"{self._where()}: {what}={text}: expected {rank} whole numbers from {least} to "
+                f"{_LARGEST}."
+            )
         return tuple(map(int, parts)) if len(parts) == rank else (int(text),) * rank
 
     def _where(self) -> str:

@@ -67,6 +67,36 @@ def test_a_difference_ends_with_one(run, train, tmp_path):
     assert json.loads(text)["ok"] is False
 
 
+def test_dry_run_looks_at_the_output_too(run, train):
+    code, _, complaint = run("fuse", train, "--dry-run", "-o", train)
+    assert (code, "the output is the input" in complaint) == (2, True)
+
+
+def test_output_that_cannot_show_a_character(train, tmp_path):
+    out = tmp_path / "out\u2026.safetensors"
+    for words in (["fuse", train, "-o", out], ["verify", train, out]):
+        done = subprocess.run(
+            [sys.executable, "-m", "reparam", *words],
+            env=os.environ | {"PYTHONIOENCODING": "ascii"},
+            capture_output=True,
+            check=True,
+        )
+        assert done.stderr == b""
+
+
+def test_a_terminated_fuse_leaves_nothing(train, tmp_path):
+    code = (
+        "import os, signal, sys, reparam.fusing as f, reparam.cli as c;"
+        "f._fuse_block = lambda *a, **k: os.kill(os.getpid(), signal.SIGTERM);"
+        "sys.exit(c.main(sys.argv[1:]))"
+    )
+    words = [sys.executable, "-c", code, "fuse", train, "-o", tmp_path / "out.safetensors"]
+    done = subprocess.run(words, capture_output=True, check=False)
+    assert done.returncode == 130
+    assert b"interrupted" in done.stderr
+    assert list(tmp_path.iterdir()) == [train]
+
+
 def test_dry_run_writes_nothing(run, train, tmp_path):
     code, text, _ = run("fuse", train, "--dry-run", "-o", tmp_path / "deploy.safetensors")
     assert code == 0

@@ -147,3 +147,49 @@ fuse = ["conv3 + conv1 + conv1x1 conv3x3[border=image] -> '0'"]
     ours, theirs = load_file(out), load_file(lkdn() / "lkdn_s_x4_deploy.safetensors")
     assert ours.keys() == theirs.keys()
     assert max(np.abs(ours[k] - theirs[k]).max() for k in ours) < 2e-6
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "b.one[transposed] + b.two[transposed] -> o",
+        "b.two[transposed] + b.one[transposed, dilation=2] -> o",
+    ],
+)
+def test_transposed_branches_of_different_sizes(fuse, line):
+    m = Maker()
+    m.add("b.one.weight", m.rng.normal(size=(4, 3, 2, 2)))
+    m.add("b.two.weight", m.rng.normal(size=(4, 3, 4, 4)))
+    assert fuse(m.state, line)["o.weight"].shape == (4, 3, 4, 4)
+
+
+@pytest.mark.parametrize(
+    "line", ["0.5 a n -> o", "a n + 0.5 b -> o", "-1.5 a -> o", "avg 3 a n -> o"]
+)
+def test_a_number_may_stand_first(fuse, line):
+    m = Maker()
+    m.conv("a", 4, 3, 1, 1)
+    if " n" in line:
+        m.norm("n", 4)
+    if " b " in line:
+        m.conv("b", 4, 3, 1, 1)
+    assert fuse(m.state, line)["o.weight"].shape[:2] == (4, 3)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a[groups=0] -> o",
+        "a[dilation=0] -> o",
+        "a[dilation=99999999] -> o",
+        "a avg 9999999 -> o",
+        "a[kernel=5] -> o",
+        "a[border=odd] -> o",
+        "nothing -> o",
+    ],
+)
+def test_impossible_recipes_are_refused(fuse, line):
+    m = Maker()
+    m.conv("a", 4, 3, 3, 3)
+    with pytest.raises(reparam.ReparamError):
+        fuse(m.state, line)

@@ -162,6 +162,20 @@ def test_tied_kernels_are_refused():
         reparam.fuse_state_dict(state)
 
 
+def test_views_of_one_memory_are_tied_too():
+    """As `{k: v.numpy() for k, v in module.state_dict().items()}` gives them."""
+    state = resnet()
+    state["twin.weight"] = state["layer1.0.conv1.weight"].view()
+    with pytest.raises(PlanError, match="are one array"):
+        reparam.fuse_state_dict(state)
+
+
+def test_a_check_that_is_not_a_number_fails(train, tmp_path, monkeypatch):
+    monkeypatch.setattr("reparam.proof.run", lambda *_: np.full((1, 8, 2, 2), np.nan))
+    with pytest.raises(VerificationError):
+        reparam.fuse(train, tmp_path / "out.safetensors")
+
+
 def test_ties_named_in_metadata_are_refused_where_fused(tmp_path):
     state = resnet()
     path = tmp_path / "tied.safetensors"

@@ -395,3 +395,57 @@ def test_errors_in_a_recipe_name_file_and_place(change, message):
 def test_unknown_recipe_lists_the_known():
     with pytest.raises(RecipeError, match="repvgg, resnet"):
         find_recipes(["nope"])
+
+
+# --- hostile headers ----------------------------------------------------------------------------
+
+
+def test_norms_without_an_axis_are_refused():
+    state = repvgg("timm")
+    for role in ("weight", "bias", "running_mean", "running_var"):
+        state[f"stages.0.1.identity.{role}"] = np.float32(1)
+    assert "expected one axis" in refused(state)
+    state = resnet()
+    for role in ("weight", "bias", "running_mean", "running_var"):
+        state[f"other.bn1.{role}"] = np.ones((), np.float32)
+    assert [s.name for s in plan_of(state).skipped] == ["other.bn1"]
+
+
+def test_numbers_of_any_length_in_names():
+    state = resnet()
+    m = Maker()
+    m.norm("bn" + "9" * 5000, 4)
+    m.conv(f"features.{'7' * 5000}", 4, 4, 3, 3)
+    assert len(plan_of(state | m.state).fusions) == 8
+
+
+def test_a_block_at_the_root_owns_the_whole_file():
+    block = {
+        k.removeprefix("stage1.1."): v
+        for k, v in repvgg("official").items()
+        if k.startswith("stage1.1.")
+    }
+    assert len(plan_of(block).fusions) == 1
+    m = Maker()
+    m.norm("bn", 8)
+    assert "'bn.bias'" in refused(block | m.state)
+
+
+def test_a_recipe_named_twice_is_one():
+    assert len(plan_of(resnet(), recipe=["resnet", "resnet"]).fusions) == 8
+
+
+def test_pre_activation_with_transitions_outside_the_blocks_is_refused():
+    m = Maker()
+    m.conv("conv1", 8, 3, 3, 3)
+    m.norm("bn1", 8)
+    for stage, width in ((1, 8), (2, 16)):
+        for number in (1, 2, 3):
+            m.conv(f"layer{stage}.0.conv{number}", width, width, 3, 3)
+            m.norm(f"layer{stage}.0.bn{number}", width)
+    assert "pre-activation nets use these names too" in refused(m.state)
+
+
+def test_neutral_needs_a_small_eps():
+    with pytest.raises(PlanError, match=r"positive for eps < 1"):
+        plan_of(vgg(), eps=1e8, batch_norm="neutral")

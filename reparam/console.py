@@ -1,0 +1,6 @@
+"""Text for a terminal."""
+
+
+def printable(text: str) -> str:
+    """Escape what would move the cursor or change colours: names are data."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
