@@ -1,7 +1,5 @@
 """Families that no built-in recipe knows, written down by their users."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from families import Maker
@@ -120,33 +118,6 @@ def test_a_sequence_that_is_wrong_at_the_border_is_refused(fuse):
     with pytest.raises(reparam.BorderError, match="border='image'"):
         fuse(m.state, "one two[border=zero] -> out")
     assert fuse(m.state, "one two[border=image] -> out")["out.weight"].shape == (5, 3, 3, 3)
-
-
-def lkdn():
-    return Path(__file__).parents[2] / "shared" / "real" / "torch"
-
-
-@pytest.mark.skipif(not lkdn().exists(), reason="the real checkpoints are not here")
-def test_real_net_equals_its_authors_own_fusion(tmp_path):
-    recipe = tmp_path / "lkdn.toml"
-    recipe.write_text("""
-name = "lkdn"
-title = "LKDN"
-eps = { value = 0, source = "the net has no norms" }
-[[spelling]]
-name = "official"
-[[spelling.block]]
-at = "B{b}.c{n}_r"
-fuse = ["dw[kernel=3] + rep1x1[kernel=1] + id -> dw", "pw[kernel=1] + id -> pw"]
-[[spelling.block]]
-at = "upsampler"
-fuse = ["conv3 + conv1 + conv1x1 conv3x3[border=image] -> '0'"]
-""")
-    out = tmp_path / "out.safetensors"
-    reparam.fuse(lkdn() / "lkdn_s_x4_train.safetensors", out, recipe=recipe)
-    ours, theirs = load_file(out), load_file(lkdn() / "lkdn_s_x4_deploy.safetensors")
-    assert ours.keys() == theirs.keys()
-    assert max(np.abs(ours[k] - theirs[k]).max() for k in ours) < 2e-6
 
 
 @pytest.mark.parametrize(

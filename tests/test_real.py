@@ -90,3 +90,26 @@ def test_mobilenetv2_with_denormal_variances(batch_norm, tmp_path):
     result = reparam.verify(train, deploy)
     assert result.ok
     assert result.fused == 52
+
+
+def test_a_family_of_our_own_equals_its_authors_fusion(tmp_path):
+    """LKDN has no norms, an identity in every branch, and a sequence padded with its image."""
+    recipe = tmp_path / "lkdn.toml"
+    recipe.write_text("""
+name = "lkdn"
+title = "LKDN"
+eps = { value = 0, source = "the net has no norms" }
+[[spelling]]
+name = "official"
+[[spelling.block]]
+at = "B{b}.c{n}_r"
+fuse = ["dw[kernel=3] + rep1x1[kernel=1] + id -> dw", "pw[kernel=1] + id -> pw"]
+[[spelling.block]]
+at = "upsampler"
+fuse = ["conv3 + conv1 + conv1x1 conv3x3[border=image] -> '0'"]
+""")
+    out = tmp_path / "out.safetensors"
+    reparam.fuse(REAL / "torch" / "lkdn_s_x4_train.safetensors", out, recipe=recipe)
+    ours, theirs = load_file(out), load_file(REAL / "torch" / "lkdn_s_x4_deploy.safetensors")
+    assert ours.keys() == theirs.keys()
+    assert max(np.abs(ours[k] - theirs[k]).max() for k in ours) < 2e-6
