@@ -240,3 +240,9 @@ def test_big_and_little_kernels_and_identity_make_one_block(data):
 )
 def test_the_default_origin_is_the_centre(size, dilation, origin):
     assert Conv(np.ones((1, 1, size)), dilation=dilation).origin == (origin,)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_linear_layer_beside_a_strided_convolution_takes_its_stride(first):
+    branches = [Conv(np.ones((1, 1))), Conv(np.ones((1, 1, 3)), stride=2)]
+    assert sum_branches(branches if first else branches[::-1]).stride == (2,)

@@ -98,6 +98,16 @@ def test_folding_leaves_the_tensors_alone(block):
         assert not np.shares_memory(conv.bias, tensor)
 
 
+def test_a_bias_in_float64_is_not_added_to_where_it_lies():
+    conv = ops.ConvOp("a.weight", "a.bias", (2, 2, 1), 1, (1,), (0,))
+    other = ops.ConvOp("b.weight", "b.bias", (2, 2, 1), 1, (1,), (0,))
+    shapes = {"weight": (2, 2, 1), "bias": (2,)}
+    tensors = {f"{n}.{role}": np.ones(shape) for n in "ab" for role, shape in shapes.items()}
+    fused = fold(ops.SumOp(((1, conv), (1, other))), lambda name, rows=None: tensors[name])
+    assert fused.bias.tolist() == [2, 2]
+    assert all((values == 1).all() for values in tensors.values())
+
+
 @given(blocks(), st.sampled_from([np.asfortranarray, lambda a: a.astype(">f4")]))
 def test_tensors_in_any_memory_layout_give_the_same_bytes(block, layout):
     rows = 0, ops.outputs(block.op)
