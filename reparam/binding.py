@@ -15,9 +15,9 @@ from reparam.errors import PlanError
 from reparam.expression import layers
 from reparam.frames import frame, kernel_shape
 from reparam.match import unread_tensors
-from reparam.modules import ModuleIndex
+from reparam.modules import NORM_TRAINING, ModuleIndex
 from reparam.patterns import join, natural
-from reparam.plans import Fusion, Plan, Skipped, Write
+from reparam.plans import MODEL_CONFIG, Fusion, Plan, Skipped, Write
 from reparam.resolve import resolve
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def bind(
         name
         for path in layer_paths
         for name in index.under(path)
-        if name not in accounted and not name.endswith(".num_batches_tracked")
+        if name not in accounted and name.rpartition(".")[2] not in NORM_TRAINING
     }
     return Plan(
         source=source,
@@ -105,7 +105,7 @@ def bind(
             for path in sorted(index.norms(), key=natural)
             if path not in layer_paths
         ),
-        assumed=(*dict.fromkeys(_eps(f) for f in fusions if _has_norm(f)), *assumes),
+        assumed=(*dict.fromkeys(_eps(f) for f in fusions if _guesses_eps(f)), *assumes),
         unclaimed=tuple(sorted(unclaimed)),
         notes=tuple(dict.fromkeys((*notes, *binder.notes))),
         assumes=assumes,
@@ -114,8 +114,9 @@ def bind(
     )
 
 
-def _has_norm(fusion: Fusion) -> bool:
-    return any(isinstance(leaf, ops.NormOp) for leaf in ops.leaves(fusion.op))
+def _guesses_eps(fusion: Fusion) -> bool:
+    norms = any(isinstance(leaf, ops.NormOp) for leaf in ops.leaves(fusion.op))
+    return norms and fusion.binding.eps_source != MODEL_CONFIG
 
 
 def _eps(fusion: Fusion) -> str:
@@ -145,8 +146,8 @@ class _Binder:
             self._claim(path, binding, shared=relative in binding.shared)
         modules = [module for p in paths.values() if (module := self.index.get(p))]
         neutral = self._neutral_norm(op, name) if self.settings.batch_norm == "neutral" else None
-        skip = "num_batches_tracked" if neutral else None
-        reads = [m.tensors[r] for m in modules for r in m.roles if r in m.tensors and r != skip]
+        skip = NORM_TRAINING if neutral else ()
+        reads = [m.tensors[r] for m in modules for r in m.roles if r in m.tensors and r not in skip]
         if name not in paths.values():
             reads += self._placeholder(name, op)
         writes = self._writes(binding, op, name, neutral)

@@ -29,13 +29,23 @@ SNIFFED_BYTES = 4096
 
 _ITEM_SIZES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 
-_BUILT_IN = {"safetensors": "reparam_adapters.safetensors"}
+_TORCH = "Save the state dict with safetensors.torch.save_file in the environment that made it."
+
+_TENSORFLOW = "Load it in TensorFlow and save the weights with model.save_weights('x.weights.h5')."
+
+_BUILT_IN = {
+    "safetensors": "reparam_adapters.safetensors",
+    "keras": "reparam_adapters.keras",
+}
 
 _NOT_HERE = (
-    (b"PK\x03\x04", "a zip archive (a PyTorch .pt/.pth file or a .keras archive)"),
-    (b"\x80", "a pickle (an old PyTorch .pth file)"),
-    (b"{", "JSON text (an index of shards, perhaps: name the shards' .safetensors files)"),
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    (b"PK\x03\x04", "a zip archive (a PyTorch .pt/.pth file?)", _TORCH),
+    (b"\x80", "a pickle (an old PyTorch .pth file)", _TORCH),
+    (
+        b"{",
+        "JSON text (an index of shards, perhaps)",
+        "Name the shards' .safetensors files one by one.",
+    ),
 )
 
 
@@ -57,6 +67,79 @@ class TensorInfo:
         return math.prod(self.shape) * _ITEM_SIZES[self.dtype]
 
 
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What a user knows of a checkpoint's net that the file may not say.
+
+    Attributes:
+        input_size: Pixels per spatial axis of the net's input.
+        config: A file with the net's graph, for weights that were saved without it.
+    """
+
+    input_size: tuple[int, ...] | None = None
+    config: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a checkpoint shall be written.
+
+    Attributes:
+        dialect: `keep` that of the source, or `legacy` for weights every Keras loads.
+        target: None for the framework that wrote the source, or `keras3`.
+    """
+
+    dialect: str = "keep"
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GraphLine:
+    """A fusion that a checkpoint's own graph allows.
+
+    Attributes:
+        text: The expression and its output, in the notation of recipes.
+        eps: Constant of its norms, as the graph states it.
+        shared: Layers that other lines may read too.
+    """
+
+    text: str
+    eps: float
+    shared: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """What a checkpoint says of its own net.
+
+    Attributes:
+        lines: What can be fused.
+        stays: Norms that cannot, each with its reason.
+        notes: What else could have been done, and why not.
+        assumed: What had to be taken from the user.
+    """
+
+    lines: tuple[GraphLine, ...]
+    stays: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """What a writer needs that changes a file of the same kind.
+
+    Attributes:
+        source: The open source.
+        made: Every fused layer with the layers that went into it.
+        form: How to write it.
+    """
+
+    source: Reader
+    made: Mapping[str, tuple[str, ...]]
+    form: Form
+
+
 @runtime_checkable
 class Reader(Protocol):
     """An open checkpoint: the header at once, the data on demand."""
@@ -74,6 +157,16 @@ class Reader(Protocol):
     @property
     def metadata(self) -> Mapping[str, str]:
         """Free text that travels with the tensors."""
+        ...
+
+    @property
+    def layout(self) -> str:
+        """Whose layer names these are: `torch` or `keras`; recipes say which they know."""
+        ...
+
+    @property
+    def graph(self) -> Graph | None:
+        """The net's own graph, where the file or the user gives it."""
         ...
 
     def read(self, name: str, rows: tuple[int, int] | None = None) -> NDArray[Any]:
@@ -110,8 +203,12 @@ class Writer(Protocol):
         """Store one whole tensor from the bytes of `Reader.chunks`."""
         ...
 
-    def commit(self) -> None:
-        """Check that every tensor is complete and give the file its name."""
+    def commit(self) -> tuple[str, ...]:
+        """Check that every tensor is complete and give the file its name.
+
+        Returns:
+            What a user should know of the result, for instance files beside it.
+        """
         ...
 
     def __enter__(self) -> Self: ...
@@ -131,11 +228,11 @@ class Format(Protocol):
         """Whether a file of `size` bytes that begins with `head` is of this format."""
         ...
 
-    def open_reader(self, path: Path) -> Reader:
+    def open_reader(self, path: Path, hints: Hints | None = None) -> Reader:
         """Open a file for reading.
 
         Raises:
-            CheckpointError: It is not well formed.
+            CheckpointError: It is not well formed, or has no use for the hints.
         """
         ...
 
@@ -145,12 +242,14 @@ class Format(Protocol):
         tensors: Mapping[str, TensorInfo],
         metadata: Mapping[str, str],
         *,
+        rewrite: Rewrite | None = None,
         overwrite: bool = False,
     ) -> Writer:
         """Start a file that will appear at `path` on `commit`.
 
         Raises:
-            CheckpointError: The target exists and `overwrite` is false, or is not a regular file.
+            CheckpointError: The target exists and `overwrite` is false, is not a regular file, or
+                cannot have the form asked for.
         """
         ...
 
@@ -162,6 +261,7 @@ def find_format(path: Path) -> Format:
         CheckpointError: No adapter knows the content, or it is not a regular file.
         OSError: The file is missing or may not be read.
     """
+    _refuse_tensorflow(path)
     # O_NONBLOCK: opening a FIFO must not wait for a writer that never comes.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
@@ -178,14 +278,26 @@ def find_format(path: Path) -> Format:
     return _installed_format(path, head, status.st_size)
 
 
-def open_checkpoint(path: Path) -> Reader:
+def config_beside(path: Path) -> Path:
+    """Return where the graph of a weights-only file is written: `x.weights.h5`, `x.config.json`."""
+    name = path.name
+    for suffix in (".weights.h5", ".weights.json", path.suffix):
+        name = name.removesuffix(suffix) if suffix and name == path.name else name
+    return path.with_name(f"{name}.config.json")
+
+
+def open_checkpoint(path: Path, hints: Hints | None = None) -> Reader:
     """Open a checkpoint of any known format for reading.
+
+    Args:
+        path: The file.
+        hints: What the user adds to it.
 
     Raises:
         CheckpointError: The file is of no known format or not well formed.
         OSError: The file is missing or may not be read.
     """
-    return find_format(path).open_reader(path)
+    return find_format(path).open_reader(path, hints)
 
 
 def _installed_format(path: Path, head: bytes, size: int) -> Format:
@@ -197,8 +309,19 @@ def _installed_format(path: Path, head: bytes, size: int) -> Format:
             adapter: Any = entry.load()
             if adapter.recognises(head, size):
                 return adapter  # type: ignore[no-any-return]
-    seen = next((what for magic, what in _NOT_HERE if head.startswith(magic)), "unknown content")
-    raise CheckpointError(
-        f"{path}: expected a safetensors file, saw {seen}. "
-        "Save the state dict with safetensors.torch.save_file in the environment that made it."
-    )
+    unknown = b"", "unknown content", _TORCH
+    _, seen, advice = next((n for n in _NOT_HERE if head.startswith(n[0])), unknown)
+    raise CheckpointError(f"{path}: expected a safetensors or Keras file, saw {seen}. {advice}")
+
+
+def _refuse_tensorflow(path: Path) -> None:
+    """Refuse what TensorFlow saves without Keras' own formats, by name."""
+    if path.is_dir() and (path / "saved_model.pb").is_file():
+        raise CheckpointError(f"{path}: a TensorFlow SavedModel, not a Keras file. {_TENSORFLOW}")
+    stem = path.name.removesuffix(".index").partition(".data-")[0]
+    if (
+        stem
+        and path.with_name(stem + ".index").is_file()
+        and any(name.startswith(stem + ".data-") for name in os.listdir(path.parent))  # noqa: PTH208
+    ):
+        raise CheckpointError(f"{path}: a TensorFlow checkpoint, not a Keras file. {_TENSORFLOW}")

@@ -129,6 +129,19 @@ def parser() -> argparse.ArgumentParser:
     fuse.add_argument("--no-verify", action="store_true", help="do not check fused blocks")
     fuse.add_argument("--overwrite", action="store_true", help="replace an existing OUT")
 
+    fuse.add_argument(
+        "--dialect",
+        choices=("keep", "legacy"),
+        default="keep",
+        help="Keras weights: the dialect of the input, or the HDF5 that every Keras loads "
+        "(default: keep)",
+    )
+    fuse.add_argument(
+        "--target",
+        choices=("keras3",),
+        help="Keras models in HDF5: clean the config up so that Keras 3 loads it",
+    )
+
     verify = commands.add_parser("verify", help="decide whether AFTER is the deploy form of BEFORE")
     verify.add_argument("before", metavar="BEFORE")
     verify.add_argument("after", metavar="AFTER")
@@ -152,6 +165,17 @@ def _add_common(command: argparse.ArgumentParser) -> None:
         metavar="E",
         help="constant of the norms, overriding config.json and the recipe",
     )
+    command.add_argument(
+        "--input-size",
+        type=size,
+        metavar="HxW",
+        help="pixels of the input, for Keras nets with strided 'same' padding",
+    )
+    command.add_argument(
+        "--config",
+        metavar="MODEL.json",
+        help="what model.to_json() of Keras wrote, for weights saved without their graph",
+    )
     command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -161,6 +185,14 @@ def number(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text}: expected a finite number of at least 0")
     return value
+
+
+def size(text: str) -> tuple[int, ...]:
+    """Read an input size such as 224x224; argparse shows this function's name if it is none."""
+    parts = text.split("x")
+    if not all(p.isdecimal() and len(p) < 8 and int(p) > 0 for p in parts):  # noqa: PLR2004
+        raise argparse.ArgumentTypeError(f"{text}: expected pixels per axis, such as 224x224")
+    return tuple(map(int, parts))
 
 
 def _version() -> str:

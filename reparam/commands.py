@@ -27,7 +27,13 @@ PATIENCE = 1.0
 
 def inspect(options: Namespace) -> int:
     """Show a plan."""
-    found = reparam.plan(options.file, recipe=options.recipe, eps=options.eps)
+    found = reparam.plan(
+        options.file,
+        recipe=options.recipe,
+        eps=options.eps,
+        input_size=options.input_size,
+        config=options.config,
+    )
     if options.json:
         _print(found.to_json().rstrip())
     elif _on_terminal(sys.stdout):
@@ -55,6 +61,10 @@ def fuse(options: Namespace) -> int:
             overwrite=options.overwrite,
             dry_run=options.dry_run,
             progress=progress.step,
+            input_size=options.input_size,
+            config=options.config,
+            dialect=options.dialect,
+            target=options.target,
         )
     if options.json:
         _print_json(report.as_dict())
@@ -65,7 +75,14 @@ def fuse(options: Namespace) -> int:
 
 def verify(options: Namespace) -> int:
     """Compare two files."""
-    report = reparam.verify(options.before, options.after, recipe=options.recipe, eps=options.eps)
+    report = reparam.verify(
+        options.before,
+        options.after,
+        recipe=options.recipe,
+        eps=options.eps,
+        input_size=options.input_size,
+        config=options.config,
+    )
     if options.json:
         _print_json(report.as_dict())
     else:

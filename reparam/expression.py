@@ -10,8 +10,9 @@ is where the result goes. The tree holds names, never arrays.
     chain   := step+              step  := atom '?'?
     atom    := name attrs? | 'id' | 'avg' N | number | '(' expr ')'
     attrs   := '[' key ['=' value] (',' key ['=' value])* ']'
-    name    := dotted path, in single quotes when it begins with a digit; '{n}' and '{n+1}'
-               stand for numbers found in the checkpoint
+    name    := dotted path, in single quotes when it holds anything but letters, digits, '.', '-'
+               and '_' or begins with a digit; '{n}' and '{n+1}' stand for numbers found in the
+               checkpoint, '{stem*}' for any text without dots
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ ATTRIBUTES = {
     "kernel": "taps per axis the layer must have, e.g. 3 or 1x3; tells 3x3 from 1x1",
     "groups": "number of groups, where shapes do not tell",
     "dilation": "distance of taps, per axis",
+    "eps": "constant of this norm, where it differs from the others",
     "origin": "tap that meets the output position, where it is not the centre",
     "border": "zero, image or valid: what a later layer of a sequence sees beyond the image",
     "transposed": "the layer is a transposed convolution",
@@ -96,16 +98,18 @@ class Line:
     output: str
 
 
+_HOLE = r"\{\w+(?:\*|\+\d+)?\}"
+_NAME = rf"(?:[A-Za-z_]|{_HOLE})(?:[\w.-]|{_HOLE})*(?<![.-])"
 _TOKEN = re.compile(
     r"\s*(?:(?P<arrow>->)"
     r"|(?P<number>\d+\.\d+(?:e[+-]?\d+)?|\d+e[+-]?\d+)(?![\w.{])"
     r"|(?P<size>\d+(?:x\d+)*)(?![\w.{])"
-    r"|'(?P<quoted>[\w.-]+)'"
-    r"|(?P<name>(?:[A-Za-z_]|\{\w+(?:\+\d+)?\})(?:[\w.-]|\{\w+(?:\+\d+)?\})*(?<![.-]))"
+    r"|'(?P<quoted>(?:[^'\n]|'')+)'"
+    rf"|(?P<name>{_NAME})"
     r"|(?P<attributes>\[[^\]]*\])"
     r"|(?P<symbol>[()+?-]))"
 )
-_ATTRIBUTE = re.compile(r"\s*(\w+)\s*(?:=\s*([\w{}]+)\s*)?")
+_ATTRIBUTE = re.compile(r"\s*(\w+)\s*(?:=\s*([\w{}.+-]+)\s*)?")
 
 
 def parse(text: str) -> Line:
@@ -210,7 +214,9 @@ def format_name(name: str) -> str:
         >>> format_name("0.1"), format_name("conv1")
         ("'0.1'", 'conv1')
     """
-    return f"'{name}'" if name[:1].isdecimal() or name in ("id", "avg") else name
+    if re.fullmatch(_NAME, name) and name not in ("id", "avg"):
+        return name
+    return "'" + name.replace("'", "''") + "'"
 
 
 def _term(node: Node) -> str:
@@ -246,7 +252,7 @@ class _Parser:
         self.value = found[self.kind]
         self.quoted = self.kind == "quoted"
         if self.quoted:
-            self.kind = "name"
+            self.kind, self.value = "name", self.value.replace("''", "'")
 
     def take(self, kind: str, what: str) -> str:
         if self.kind != kind:
@@ -255,8 +261,11 @@ class _Parser:
         self.advance()
         return value
 
+    def at(self, symbol: str) -> bool:
+        return self.kind == "symbol" and self.value == symbol
+
     def take_symbol(self, symbol: str) -> None:
-        if self.value != symbol:
+        if not self.at(symbol):
             self.fail(f"expected {symbol!r}")
         self.advance()
 
@@ -269,7 +278,7 @@ class _Parser:
         if self.depth > _DEEPEST:
             self.fail(f"nested deeper than {_DEEPEST} parentheses")
         sign = 1
-        if self.value == "-" and self.kind == "symbol":
+        if self.at("-"):
             sign = -1
             self.advance()
         terms = [(sign, self.chain())]
@@ -282,19 +291,19 @@ class _Parser:
 
     def chain(self) -> Node:
         steps = [self.step()]
-        while self.kind in ("name", "size", "number") or self.value == "(":
+        while self.kind in ("name", "size", "number") or self.at("("):
             steps.append(self.step())
         return steps[0] if len(steps) == 1 else Chain(tuple(steps))
 
     def step(self) -> Node:
         node = self.atom()
-        if self.kind == "symbol" and self.value == "?":
+        if self.at("?"):
             self.advance()
             node = Maybe(node)
         return node
 
     def atom(self) -> Node:
-        if self.value == "(":
+        if self.at("("):
             self.advance()
             node = self.expression()
             self.take_symbol(")")

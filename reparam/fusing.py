@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reparam import operations as ops
-from reparam.checkpoint import TensorInfo, find_format
+from reparam.checkpoint import Form, Rewrite, TensorInfo, find_format
 from reparam.errors import CheckpointError, PlanError, ReparamError, VerificationError
 from reparam.fold import Folder
 from reparam.neutral import constant, neutral_norm
-from reparam.planning import plan_tensors
+from reparam.planning import make_hints, plan_reader
 from reparam.plans import Settings
 from reparam.proof import BlockCheck, block_error, probe
+from reparam.recipe_plan import plan_tensors
 from reparam.report import FuseReport
 from reparam.slabs import BlockReader, slabs
 
@@ -43,6 +44,10 @@ def fuse(
     overwrite: bool = False,
     dry_run: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    input_size: tuple[int, ...] | None = None,
+    config: str | PathLike[str] | None = None,
+    dialect: str = "keep",
+    target: str | None = None,
 ) -> FuseReport:
     """Fuse a train-form checkpoint into its deploy form.
 
@@ -63,6 +68,12 @@ def fuse(
         overwrite: Whether an existing output may be replaced.
         dry_run: Whether to stop before anything is read but the header or written.
         progress: Called with the number of finished and of all blocks.
+        input_size: Pixels per spatial axis of the net's input, for Keras nets with strided `same`
+            padding that do not state it.
+        config: A file that `model.to_json()` of Keras wrote, for weights saved without their graph.
+        dialect: For Keras weights: `keep` that of the source, or `legacy` for the HDF5 that every
+            Keras loads.
+        target: For Keras models in HDF5: `keras3` cleans the config up so that Keras 3 loads it.
 
     Returns:
         What was fused, copied, assumed and skipped, and the worst block.
@@ -80,32 +91,31 @@ def fuse(
         22
     """
     file = Path(source)
-    target = None if output is None else Path(output)
+    out = None if output is None else Path(output)
+    form = _check_form(dialect, target)
+    hints = make_hints(input_size, config)
     adapter = find_format(file)
-    with adapter.open_reader(file) as reader:
+    with adapter.open_reader(file, hints) as reader:
         if plan is None:
-            plan = plan_tensors(
-                reader.tensors,
-                reader.metadata,
-                str(file),
-                recipe=recipe,
-                eps=eps,
-                settings=Settings(batch_norm, dtype),
-                config=file.parent / "config.json",
-            )
+            settings = Settings(batch_norm, dtype)
+            plan = plan_reader(reader, recipe=recipe, eps=eps, settings=settings, hints=hints)
         else:
             given = (
                 recipe is not None or eps is not None or (batch_norm, dtype) != ("remove", "keep")
             )
             _check_plan(plan, file, reader.tensors, given=given)
         plan.check()
-        if target is not None:
-            _check_target(target, file, overwrite=overwrite)
-        if target is None or dry_run:
+        if out is not None:
+            _check_target(out, file, overwrite=overwrite)
+        if out is None or dry_run:
             return _report(plan, None, [], verified=False)
         checks: list[BlockCheck] = []
         with adapter.open_writer(
-            target, plan.outputs, reader.metadata, overwrite=overwrite
+            out,
+            plan.outputs,
+            reader.metadata,
+            rewrite=Rewrite(reader, plan.made, form),
+            overwrite=overwrite,
         ) as writer:
             for number, fusion in enumerate(plan.fusions):
                 try:
@@ -118,8 +128,8 @@ def fuse(
                     progress(number + 1, len(plan.fusions))
             for name in plan.copies:
                 writer.write_chunks(name, reader.chunks(name))
-            writer.commit()
-    return _report(plan, target, checks, verified=verify)
+            notes = writer.commit()
+    return _report(plan, out, checks, verified=verify, notes=notes)
 
 
 def fuse_state_dict(
@@ -189,6 +199,14 @@ def fuse_state_dict(
     for name in plan.copies:
         made[name] = copies.setdefault(_place(held[name]), np.array(held[name]))
     return dict(sorted(made.items()))
+
+
+def _check_form(dialect: str, target: str | None) -> Form:
+    if dialect not in ("keep", "legacy"):
+        raise CheckpointError(f"dialect={dialect!r}: expected keep or legacy.")
+    if target not in (None, "keras3"):
+        raise CheckpointError(f"target={target!r}: expected keras3, or none.")
+    return Form(dialect, target)
 
 
 def _check_plan(plan: Plan, file: Path, tensors: Mapping[str, TensorInfo], *, given: bool) -> None:
@@ -292,12 +310,18 @@ def _check_tied(plan: Plan, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def _report(
-    plan: Plan, target: Path | None, checks: list[BlockCheck], *, verified: bool
+    plan: Plan,
+    target: Path | None,
+    checks: list[BlockCheck],
+    *,
+    verified: bool,
+    notes: tuple[str, ...] = (),
 ) -> FuseReport:
     return FuseReport(
         source=plan.source,
         output=None if target is None else str(target),
         plan=plan,
         verified=verified,
+        notes=(*plan.notes, *notes),
         worst=max(checks, key=lambda c: c.error, default=None) if verified else None,
     )

@@ -20,14 +20,16 @@ _FOLDER = Path(__file__).with_name("recipes")
 
 def find_recipes(
     names: str | PathLike[str] | Iterable[str | PathLike[str]] | None = None,
+    layout: str | None = None,
 ) -> tuple[Recipe, ...]:
     """Return the recipes asked for, or all built-in ones.
 
     Args:
         names: One or more built-in names or paths of TOML files; None for every built-in recipe.
+        layout: Whose names and axes the checkpoint has, `torch` or `keras`; None for any.
 
     Raises:
-        RecipeError: A name is unknown or a file malformed.
+        RecipeError: A name is unknown, a file malformed, or written for another layout.
         OSError: A file cannot be read.
 
     Example:
@@ -35,7 +37,8 @@ def find_recipes(
         ['repvgg']
     """
     if names is None:
-        return tuple(_built_in(name) for name in built_in_names())
+        every = (_built_in(name) for name in built_in_names())
+        return tuple(r for r in every if layout in (None, r.layout) or r.layout == "any")
     found: list[Recipe] = []
     given = [names] if isinstance(names, str | PathLike) else names
     for name in dict.fromkeys(fspath(item) for item in given):
@@ -47,6 +50,12 @@ def find_recipes(
             raise RecipeError(
                 f"recipe {name!r}: neither a built-in recipe ({', '.join(built_in_names())}) nor a "
                 ".toml file. 'reparam recipes' lists what there is."
+            )
+    for recipe in found:
+        if layout is not None and recipe.layout not in (layout, "any"):
+            raise RecipeError(
+                f"recipe {recipe.name}: written for {recipe.layout} files, whose eps and padding "
+                f"differ, but this is a {layout} file. 'reparam recipes' lists the others."
             )
     return tuple(found)
 

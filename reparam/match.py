@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from reparam.modules import ModuleIndex
-    from reparam.recipe import Block, Recipe, Spelling
+    from reparam.recipe import Block, Recipe, Same, Spelling
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,13 @@ class Found:
         block: Path the names are relative to, empty for the whole file.
         line: The expression without placeholders or absent parts, and its output.
         shared: Layers, relative to the block, that other lines may read too.
+        same: How the block pads, if that depends on the image.
     """
 
     block: str
     line: Line
     shared: tuple[str, ...]
+    same: Same | None
 
 
 @dataclass(slots=True)
@@ -237,7 +239,7 @@ def _match_line(result: _Result, path: str, line: Line, index: ModuleIndex) -> b
     output = index.get(join(path, line.output))
     if not missing:
         shared = tuple(n for n in names if n in result.block.shared)
-        result.found.append(Found(path, Line(tree, line.output), shared))
+        result.found.append(Found(path, Line(tree, line.output), shared, result.block.same))
         return True
     present = [name for name in names if name not in missing]
     deployed = output is not None and output.kind == "conv" and "bias" in output.tensors

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 Kind = Literal["conv", "norm", "scale", "other"]
 
-NORM_ROLES = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+NORM_TRAINING = ("num_batches_tracked", "renorm_mean", "renorm_stddev", "moving_stddev")
+"""What a norm stores for its training only; `renorm=True` of Keras, and PyTorch's counter."""
+
+NORM_ROLES = ("weight", "bias", "running_mean", "running_var", *NORM_TRAINING)
 CONV_ROLES = ("weight", "bias")
 
 

@@ -1,6 +1,7 @@
 """Path patterns of recipes: dotted names in which a part may stand for what a checkpoint holds.
 
-`{n}` is a number and `{n+1}` the one after it, `*` is one name, `**` any number of names.
+`{n}` is a number and `{n+1}` the one after it, `{stem*}` any text without dots, `*` is one name,
+`**` any number of names.
 """
 
 from __future__ import annotations
@@ -13,7 +14,12 @@ if TYPE_CHECKING:
 
 _NUMBER = r"\d{1,9}"
 
-PLACEHOLDER = re.compile(r"\{(\w+)(?:\+(\d+))?\}")
+_TEXT = r"[^.]*"
+
+PLACEHOLDER = re.compile(r"\{(\w+)(?:(\*)|\+(\d+))?\}")
+
+Found = dict[str, int | str]
+"""What placeholders stand for: numbers, or texts."""
 
 
 def join(prefix: str, name: str) -> str:
@@ -30,14 +36,15 @@ def natural(path: str) -> list[tuple[int, str]]:
 def path_regex(pattern: str, *, named: bool = False) -> str:
     """Translate a path pattern: `{n}` a number, `*` one name, `**` any number of names."""
     parts: list[str] = []
-    for piece in re.split(r"(\*\*\.?|\*|\{\w+(?:\+\d+)?\})", pattern):
+    for piece in re.split(r"(\{\w+(?:\*|\+\d+)?\}|\*\*\.?|\*)", pattern):
         if piece.startswith("**"):
             parts.append(r"(?:[^.]+\.)*")
         elif piece == "*":
             parts.append(r"[^.]+")
         elif found := PLACEHOLDER.fullmatch(piece):
-            plain = named and not found[2] and f"(?P<{found[1]}>" not in "".join(parts)
-            parts.append(rf"(?P<{found[1]}>{_NUMBER})" if plain else _NUMBER)
+            plain = named and not found[3] and f"(?P<{found[1]}>" not in "".join(parts)
+            sort = _TEXT if found[2] else _NUMBER
+            parts.append(rf"(?P<{found[1]}>{sort})" if plain else sort)
         else:
             parts.append(re.escape(piece))
     return "".join(parts)
@@ -53,20 +60,22 @@ def candidates(name: str, index: ModuleIndex) -> list[str]:
     return index.by_tail.get(tail, [])
 
 
-def numbers_for(name: str, prefix: str, index: ModuleIndex) -> list[dict[str, int]]:
-    """Every set of numbers for which a layer with placeholders in its name exists, in order."""
+def numbers_for(name: str, prefix: str, index: ModuleIndex) -> list[Found]:
+    """Everything that the placeholders in a layer's name can stand for, in order."""
     regex = re.compile(re.escape(prefix) + path_regex(name, named=True))
     found = (regex.fullmatch(path) for path in candidates(name, index))
-    bindings = [{k: int(v) for k, v in m.groupdict().items()} for m in found if m]
-    return sorted(bindings, key=lambda b: list(b.values()))
+    texts = {hole[1] for hole in PLACEHOLDER.finditer(name) if hole[2]}
+    bindings: list[Found] = [
+        {k: v if k in texts else int(v) for k, v in m.groupdict().items()} for m in found if m
+    ]
+    return sorted(bindings, key=lambda b: [natural(str(v)) for v in b.values()])
 
 
-def fill(text: str, numbers: dict[str, int]) -> str:
+def fill(text: str, numbers: Found) -> str:
     """Replace the placeholders of a text that `numbers` has, adding what stands behind a `+`."""
 
     def number(found: re.Match[str]) -> str:
-        if found[1] not in numbers:
-            return found[0]
-        return str(numbers[found[1]] + int(found[2] or 0))
+        value = numbers.get(found[1], found[0])
+        return str(value + int(found[3] or 0) if isinstance(value, int) else value)
 
     return PLACEHOLDER.sub(number, text)

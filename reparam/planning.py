@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from reparam.binding import bind
-from reparam.checkpoint import open_checkpoint
-from reparam.diagnose import explain_file
+from reparam.checkpoint import Hints, open_checkpoint
 from reparam.errors import PlanError
-from reparam.expression import layers
-from reparam.library import find_recipes
-from reparam.match import Match, match_recipe
-from reparam.modules import ModuleIndex
-from reparam.patterns import join
-from reparam.plans import Binding, Plan, Settings, check_settings
-from reparam.recipe import finite_eps
-from reparam.resolve import resolve
+from reparam.expression import parse
+from reparam.plans import MODEL_CONFIG, Binding, Plan, Settings, check_settings
+from reparam.recipe_plan import plan_tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from os import PathLike
 
-    from reparam.checkpoint import TensorInfo
-    from reparam.match import Found
-    from reparam.recipe import Doubt, Recipe
+    from reparam.checkpoint import Graph, Reader
+    from reparam.recipe_plan import Names
 
-
-@dataclass(frozen=True, slots=True)
-class _Eps:
-    """A constant that overrides the recipes', and where it was stated."""
-
-    value: float
-    source: str
+LARGEST = 1 << 20
+"""Pixels per axis of an image; no net comes near."""
 
 
 def plan(
@@ -44,6 +30,8 @@ def plan(
     eps: float | None = None,
     batch_norm: str = "remove",
     dtype: str = "keep",
+    input_size: tuple[int, ...] | None = None,
+    config: str | PathLike[str] | None = None,
 ) -> Plan:
     """Say what `fuse` would do with a checkpoint; reads its header only.
 
@@ -56,6 +44,9 @@ def plan(
             norms as carriers of the bias, so that the unmodified model loads the result.
         dtype: dtype of fused tensors: `keep` for that of the kernel, or `float32`, `float16`,
             `bfloat16`.
+        input_size: Pixels per spatial axis of the net's input, for Keras nets with strided `same`
+            padding that do not state it.
+        config: A file that `model.to_json()` of Keras wrote, for weights saved without their graph.
 
     Returns:
         The plan. Print it to read it.
@@ -66,211 +57,84 @@ def plan(
         RecipeError: A recipe is unknown or malformed.
     """
     file = Path(path)
-    with open_checkpoint(file) as reader:
+    hints = make_hints(input_size, config)
+    with open_checkpoint(file, hints) as reader:
+        return plan_reader(
+            reader, recipe=recipe, eps=eps, settings=Settings(batch_norm, dtype), hints=hints
+        )
+
+
+def make_hints(input_size: tuple[int, ...] | None, config: str | PathLike[str] | None) -> Hints:
+    """Return what the user adds to a file.
+
+    Raises:
+        PlanError: The size is not one.
+    """
+    if input_size is not None:
+        input_size = tuple(input_size)
+        if not input_size or any(type(n) is not int or not 0 < n <= LARGEST for n in input_size):
+            raise PlanError(
+                f"input_size={input_size}: expected pixels per axis, from 1 to {LARGEST}."
+            )
+    return Hints(input_size, None if config is None else Path(config))
+
+
+def plan_reader(
+    reader: Reader,
+    *,
+    recipe: Names,
+    eps: float | None,
+    settings: Settings,
+    hints: Hints,
+) -> Plan:
+    """Plan an open checkpoint: by its own graph where it has one, else by recipes; see `plan`."""
+    if reader.graph is None:
         return plan_tensors(
             reader.tensors,
             reader.metadata,
-            str(file),
+            str(reader.path),
             recipe=recipe,
             eps=eps,
-            settings=Settings(batch_norm, dtype),
-            config=file.parent / "config.json",
+            settings=settings,
+            config=reader.path.parent / "config.json" if reader.layout == "torch" else None,
+            layout=reader.layout,
+            input_size=hints.input_size,
         )
+    if recipe is not None or eps is not None:
+        raise PlanError(
+            f"{reader.path}: the model's config says what follows what and with which eps. "
+            "Leave out --recipe and --eps."
+        )
+    return _plan_graph(reader, reader.graph, settings)
 
 
-def plan_tensors(
-    tensors: Mapping[str, TensorInfo],
-    metadata: Mapping[str, str],
-    source: str,
-    *,
-    recipe: str | PathLike[str] | Iterable[str | PathLike[str]] | None,
-    eps: float | None,
-    settings: Settings,
-    config: Path | None = None,
-) -> Plan:
-    """Plan from a header that is already open; see `plan`.
-
-    Args:
-        tensors: Every tensor of the checkpoint.
-        metadata: Its metadata; safetensors files name tied tensors there.
-        source: The file's name, for messages.
-        recipe: See `plan`.
-        eps: See `plan`.
-        settings: What the output shall look like.
-        config: The `config.json` beside the file, which may state `batch_norm_eps`.
-    """
+def _plan_graph(reader: Reader, graph: Graph, settings: Settings) -> Plan:
     check_settings(settings)
-    if eps is not None and finite_eps(eps) is None:
-        raise PlanError(f"eps={eps}: expected a finite number of at least 0.")
-    recipes = find_recipes(recipe)
-    index = ModuleIndex(tensors)
-    notes: list[str] = []
-    override = None if eps is None else _Eps(eps, "--eps")
-    if override is None and config is not None:
-        override, notes = _config_eps(config)
-    found, fused, near = _search(recipes, index, named=recipe is not None)
-    _check_disjoint(found, source)
-    if not found:
-        raise PlanError(_nothing(source, recipes, fused, near, index))
-    notes += [f"not used: {miss}" for miss in near]
-    bindings: list[Binding] = []
-    for match in found:
-        chosen = _eps_of(match, override, source)
-        bindings += [
-            Binding(
-                block=item.block,
-                line=item.line,
-                recipe=match.recipe.name,
-                eps=chosen.value,
-                eps_source=chosen.source,
-                shared=item.shared,
-            )
-            for item in match.found
-        ]
-    notes += [
-        f"half fused: {len(match.fused)} blocks are in deploy form already "
-        f"({match.fused[0]}, …) and are copied as they are"
-        for match in (*found, *fused)
-        if match.fused
+    source = str(reader.path)
+    if not graph.lines:
+        reasons = [f"  {name}: {why}" for name, why in graph.stays.items()]
+        what = "nothing can be fused" if reasons else "there is no batch norm and nothing to fuse"
+        raise PlanError("\n".join([f"{source}: {what}.", *reasons, *graph.notes]))
+    bindings = [
+        Binding(
+            block="",
+            line=parse(line.text),
+            recipe=MODEL_CONFIG,
+            eps=line.eps,
+            eps_source=MODEL_CONFIG,
+            shared=line.shared,
+        )
+        for line in graph.lines
     ]
     return bind(
-        tensors,
-        metadata,
+        reader.tensors,
+        reader.metadata,
         source,
         bindings,
         settings,
-        recipes=tuple(dict.fromkeys(m.label.removeprefix("recipe ") for m in found)),
-        assumes=tuple(
-            f"{text} (recipe {m.recipe.name})"
-            for m in {m.recipe.name: m for m in found}.values()
-            for text in m.recipe.assumes
-        ),
-        notes=tuple(notes),
-        keeps={path: why for m in found for path, why in m.keeps.items()},
-        beside={path: names for m in found for path, names in m.beside.items()},
+        recipes=(MODEL_CONFIG,),
+        assumes=graph.assumed,
+        notes=graph.notes,
+        keeps=graph.stays,
+        beside={},
     )
-
-
-def _search(
-    recipes: tuple[Recipe, ...], index: ModuleIndex, *, named: bool
-) -> tuple[list[Match], list[Match], list[str]]:
-    """Return the spellings to fuse, those that are fused already, and why others are not used."""
-    found: list[Match] = []
-    fused: list[Match] = []
-    near: list[str] = []
-    for recipe in recipes:
-        matches, misses = match_recipe(recipe, index)
-        near += misses
-        for match in matches:
-            if misfit := _misfit(match, index) or (None if named else _doubt(match, index)):
-                near.append(f"{match.label}: {misfit}")
-            else:
-                (found if match.found else fused).append(match)
-    return found, fused, near
-
-
-def _misfit(match: Match, index: ModuleIndex) -> str | None:
-    """Return how the shapes of the layers found contradict the recipe, if they do."""
-    try:
-        for item in match.found:
-            resolve(item.line.tree, index, item.block, eps=0.0)
-    except PlanError as error:
-        return str(error)
-    return None
-
-
-def _doubt(match: Match, index: ModuleIndex) -> str | None:
-    """Return why the names may mean another family, unless something settles it."""
-    doubt = match.spelling.doubt
-    inside = [f for f in match.found if f.block in match.beside]
-    if doubt is None or not inside or any(_settles(f, doubt, index) for f in inside):
-        return None
-    return f"{doubt.why}. If it is this family, say so with --recipe {match.recipe.name}"
-
-
-def _settles(found: Found, doubt: Doubt, index: ModuleIndex) -> bool:
-    """Whether a pair shows that its norm follows: it is one of those that only one family has.
-
-    So is one whose convolution takes more channels than it gives, since the norm has as many as it
-    gives; and a 1x1 that takes fewer, since those are not grouped.
-    """
-    names = [layer.name for layer in layers(found.line.tree)]
-    if names[0].split(".")[0] in doubt.unless:
-        return True
-    conv = index.get(join(found.block, names[0]))
-    if conv is None or conv.kind != "conv":
-        return False
-    out, width, *space = index.shape(conv.tensors["weight"])
-    return width > out or (width != out and all(k == 1 for k in space))
-
-
-def _eps_of(match: Match, override: _Eps | None, source: str) -> _Eps:
-    if override is not None:
-        return override
-    eps = match.spelling.eps
-    if eps.value is None:
-        raise PlanError(
-            f"{source}: {match.label} cannot know eps: {eps.ask} ({eps.source}). Say it with --eps."
-        )
-    return _Eps(eps.value, f"recipe {match.recipe.name}")
-
-
-def _config_eps(config: Path) -> tuple[_Eps | None, list[str]]:
-    """Read `batch_norm_eps` from the `config.json` that Hugging Face puts beside a checkpoint."""
-    try:
-        text = config.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None, []
-    try:
-        parsed: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        return None, [f"{config} is not valid JSON and was not asked for batch_norm_eps"]
-    values = cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {}
-    value = values.get("batch_norm_eps")
-    if value is None:
-        return None, []
-    eps = finite_eps(value)
-    if eps is None:
-        raise PlanError(
-            f"{config}: batch_norm_eps = {str(value)[:40]!r}, expected a finite number of at least "
-            "0. Correct it, or say --eps."
-        )
-    return _Eps(eps, "config.json batch_norm_eps"), []
-
-
-def _check_disjoint(matches: list[Match], source: str) -> None:
-    owner: dict[str, Match] = {}
-    for match in matches:
-        for path in sorted(match.reads):
-            if path in owner and owner[path].recipe is not match.recipe:
-                raise PlanError(
-                    f"{source}: two recipes claim {path!r}: {owner[path].label} and {match.label}. "
-                    "Choose one with --recipe."
-                )
-            owner[path] = match
-
-
-def _nothing(
-    source: str,
-    recipes: tuple[Recipe, ...],
-    fused: list[Match],
-    near: list[str],
-    index: ModuleIndex,
-) -> str:
-    """Say why there is nothing to fuse: fused already, or claimed by no recipe."""
-    done = list(dict.fromkeys(path for m in fused for path in m.fused))
-    stay = {path for m in fused for path in m.keeps}
-    if done and stay.issuperset(index.norms()):
-        labels = ", ".join(dict.fromkeys(m.label for m in fused))
-        return (
-            f"{source}: already in deploy form: {len(done)} layers of {labels} have a bias and no "
-            f"branches or norms beside them ({done[0]}, …), or the net never had norms. There is "
-            "nothing to fuse."
-        )
-    lines = [f"{source}: no recipe claims this file, so nothing was fused."]
-    lines += [f"  saw: {hint}" for hint in explain_file(index)]
-    lines += [f"  near miss: {miss}" for miss in dict.fromkeys(near)]
-    looked = (f"{r.name} ({' | '.join(r.anchors())})" for r in recipes)
-    lines.append(f"  looked for: {'; '.join(looked)}")
-    lines.append("Name a recipe with --recipe, or write one: see docs/recipes.md.")
-    return "\n".join(lines)

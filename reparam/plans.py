@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from reparam.errors import PlanError
-from reparam.expression import format_tree
+from reparam.expression import format_tree, layers
 from reparam.patterns import join
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from reparam.operations import Operation
 
 Role = Literal["kernel", "bias", "zeros", "ones", "variance"]
+
+MODEL_CONFIG = "model config"
+"""Stands for a recipe where the checkpoint holds its own graph; nothing has to be assumed then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,14 @@ class Plan:
         """Header of the checkpoint that `fuse` writes."""
         made = {w.name: w.info for f in self.fusions for w in f.writes}
         return {name: self.tensors[name] for name in self.copies} | made
+
+    @property
+    def made(self) -> dict[str, tuple[str, ...]]:
+        """Every fused layer with the layers that go into it."""
+        return {
+            f.name: tuple(join(f.binding.block, x.name) for x in layers(f.binding.line.tree))
+            for f in self.fusions
+        }
 
     def check(self) -> None:
         """Refuse a plan that would lose tensors.

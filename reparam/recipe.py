@@ -68,6 +68,21 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
+class Same:
+    """Blocks whose convolutions all pad `same`, so that strided ones depend on the input's size.
+
+    The blocks follow one another in the natural order of their paths.
+
+    Attributes:
+        stride: Their stride.
+        unless: A layer that only blocks of stride 1 have.
+    """
+
+    stride: int
+    unless: str
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """One kind of block of a spelling.
 
@@ -79,6 +94,7 @@ class Block:
         keep: Norms that no line reads, each with its reason.
         beside: Layers of the block that are copied.
         shared: Norms that more than one line may read.
+        same: How its convolutions pad, if that depends on the image.
     """
 
     at: str
@@ -87,6 +103,7 @@ class Block:
     keep: tuple[Keep, ...]
     beside: tuple[str, ...]
     shared: tuple[str, ...]
+    same: Same | None = None
 
     def texts(self) -> list[str]:
         """Return the block as lines for a person."""
@@ -97,6 +114,8 @@ class Block:
             lines.append(f"read by more than one line: {', '.join(self.shared)}")
         if self.beside:
             lines.append(f"copied: {', '.join(self.beside)}")
+        if self.same:
+            lines.append(f"pads same; stride {self.same.stride} without {self.same.unless}")
         return lines
 
 
@@ -132,6 +151,7 @@ class Recipe:
         spellings: Most specific first: within a recipe, the first to claim a tensor keeps it.
         eps: The constant, unless a spelling states its own.
         source: The file it was read from.
+        layout: Whose names these are: `torch`, `keras`, or `any`.
     """
 
     name: str
@@ -142,6 +162,7 @@ class Recipe:
     spellings: tuple[Spelling, ...]
     eps: Eps
     source: str
+    layout: str = "any"
 
     def anchors(self) -> list[str]:
         """Return, per spelling, the layer by which it is looked for."""

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from reparam.errors import ExpressionError, RecipeError
 from reparam.expression import layers, parse
-from reparam.recipe import Block, Doubt, Eps, Keep, Recipe, Spelling, finite_eps
+from reparam.recipe import Block, Doubt, Eps, Keep, Recipe, Same, Spelling, finite_eps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reparam.expression import Line
+
+
+LAYOUTS = ("any", "torch", "keras")
+"""Whose names and axes a recipe may be written for."""
 
 
 def read_recipe(text: str, source: str) -> Recipe:
@@ -40,8 +44,13 @@ def read_recipe(text: str, source: str) -> Recipe:
         spellings=tuple(_read_spelling(t, eps) for t in top.tables("spelling")),
         eps=eps,
         source=source,
+        layout=top.text("layout", "any"),
     )
     top.finish()
+    if recipe.layout not in LAYOUTS:
+        raise RecipeError(
+            f"{source}: layout = {recipe.layout!r}: expected one of {', '.join(LAYOUTS)}."
+        )
     if not recipe.spellings:
         raise RecipeError(f"{source}: expected at least one [[spelling]].")
     return recipe
@@ -79,6 +88,7 @@ def _read_spelling(table: _Table, eps: Eps) -> Spelling:
 
 def _read_block(table: _Table) -> Block:
     keeps = table.tables("keep")
+    same = table.table("same", optional=True)
     block = Block(
         at=table.text("at", "**"),
         fuse=tuple(table.lines("fuse")),
@@ -86,7 +96,10 @@ def _read_block(table: _Table) -> Block:
         keep=tuple(Keep(t.text("norm"), t.text("why")) for t in keeps),
         beside=table.texts("beside"),
         shared=table.texts("shared"),
+        same=Same(same.count("stride"), same.text("unless")) if same else None,
     )
+    if same:
+        same.finish()
     for keep in keeps:
         keep.finish()
     table.finish()
@@ -124,6 +137,12 @@ class _Table:
         if value is not None and eps is None:
             raise RecipeError(f"{self.where}: {key}: expected a finite number of at least 0.")
         return eps
+
+    def count(self, key: str) -> int:
+        value = self._get(key, int, "a whole number of at least 1", _MISSING)
+        if value < 1:
+            raise RecipeError(f"{self.where}: {key} = {value}: expected at least 1.")
+        return int(value)
 
     def texts(self, key: str) -> tuple[str, ...]:
         values = self._get(key, list, "a list of strings", [])

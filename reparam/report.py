@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from reparam.plans import MODEL_CONFIG
+
 if TYPE_CHECKING:
     from reparam.plans import Fusion, Plan
     from reparam.proof import BlockCheck
@@ -23,6 +25,7 @@ class FuseReport:
         plan: What it carried out.
         verified: Whether every block was checked against the reference before it was written.
         worst: The block with the largest error, if any was checked.
+        notes: What else to know of the plan and the file.
     """
 
     source: str
@@ -30,6 +33,7 @@ class FuseReport:
     plan: Plan
     verified: bool
     worst: BlockCheck | None
+    notes: tuple[str, ...] = ()
 
     @property
     def fused(self) -> int:
@@ -51,7 +55,7 @@ class FuseReport:
             "recipes": list(self.plan.recipes),
             "assumed": list(self.plan.assumed),
             "skipped": [{"name": s.name, "reason": s.reason} for s in self.plan.skipped],
-            "notes": list(self.plan.notes),
+            "notes": list(self.notes),
             "batch_norm": self.plan.settings.batch_norm,
             "dtype": self.plan.settings.dtype,
             "verified": self.verified,
@@ -65,6 +69,7 @@ class FuseReport:
         lines = [
             f"fused {self.fused} blocks, copied {self.copied} tensors: {self.output}",
             *remarks(self.plan),
+            *(f"note: {note}" for note in self.notes[len(self.plan.notes) :]),
         ]
         if self.worst is not None:
             lines.append(
@@ -204,7 +209,7 @@ def _kernel(fusion: Fusion) -> str:
 
 def remarks(plan: Plan) -> list[str]:
     """Return what a plan has to say besides its fusions, a line each."""
-    lines = [f"recipe {name}" for name in plan.recipes]
+    lines = [name if name == MODEL_CONFIG else f"recipe {name}" for name in plan.recipes]
     lines += [f"assumed {fact}" for fact in plan.assumed]
     lines += [f"note: {note}" for note in plan.notes]
     lines += [f"not fused: {s.name}: {s.reason}" for s in plan.skipped]

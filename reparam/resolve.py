@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from reparam import operations as ops
 from reparam.errors import PlanError
 from reparam.expression import Average, Chain, Identity, Layer, Maybe, Node, Number, Sum, layers
+from reparam.recipe import finite_eps
 
 if TYPE_CHECKING:
     from reparam.modules import Module, ModuleIndex
@@ -132,7 +133,7 @@ class _Resolver:
             case "conv":
                 return self._conv(layer, module, channels)
             case "norm":
-                return self._norm(module, channels)
+                return self._norm(layer, module, channels)
             case "scale":
                 return self._scale(module, channels)
             case "other":
@@ -186,8 +187,16 @@ class _Resolver:
         self._check_vector(op.bias, op.outputs)
         return op
 
-    def _norm(self, module: Module, channels: int | None) -> ops.NormOp:
+    def _norm(self, layer: Layer, module: Module, channels: int | None) -> ops.NormOp:
         tensors = module.tensors
+        eps = self.eps
+        if text := dict(layer.attributes).get("eps"):
+            own = finite_eps(_number(text))
+            if own is None:
+                raise PlanError(
+                    f"{module.path}: eps={text}: expected a finite number of at least 0."
+                )
+            eps = own
         size = self.index.shape(tensors["running_var"])
         if len(size) != 1 or channels not in (None, size[0]):
             hint = ""
@@ -206,7 +215,7 @@ class _Resolver:
             tensors.get("weight"),
             tensors.get("bias"),
             size[0],
-            self.eps,
+            eps,
         )
 
     def _scale(self, module: Module, channels: int | None) -> ops.ScaleOp:
@@ -317,6 +326,13 @@ class _Resolver:
 
     def _where(self) -> str:
         return self.block or "the checkpoint"
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _copies(node: Node) -> bool:

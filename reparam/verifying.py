@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reparam import operations as ops
-from reparam.checkpoint import Reader, TensorInfo, open_checkpoint
+from reparam.checkpoint import Hints, Reader, TensorInfo, config_beside, open_checkpoint
 from reparam.fold import Folder, fold
 from reparam.neutral import constant
-from reparam.planning import plan_tensors
+from reparam.planning import make_hints, plan_reader
 from reparam.plans import Fusion, Plan, Settings
 from reparam.proof import BlockCheck, block_error, magnitudes, positive, probe
 from reparam.report import EXTRA, Difference, VerifyReport
@@ -41,6 +41,8 @@ def verify(
     *,
     recipe: str | PathLike[str] | Iterable[str | PathLike[str]] | None = None,
     eps: float | None = None,
+    input_size: tuple[int, ...] | None = None,
+    config: str | PathLike[str] | None = None,
 ) -> VerifyReport:
     """Decide whether AFTER is the deploy form of BEFORE.
 
@@ -52,6 +54,9 @@ def verify(
         after: The deploy form.
         recipe: As for `fuse`.
         eps: As for `fuse`.
+        input_size: As for `fuse`.
+        config: The graph of BEFORE, as for `fuse`; that of AFTER is looked for beside it, where
+            `fuse` puts it.
 
     Returns:
         The report; `report.ok` is the answer.
@@ -66,21 +71,19 @@ def verify(
         >>> reparam.verify("repvgg.safetensors", "deploy.safetensors").ok  # doctest: +SKIP
         True
     """
-    with open_checkpoint(Path(before)) as old, open_checkpoint(Path(after)) as new:
-        settings = Settings()
+    hints, hints_after = make_hints(input_size, config), Hints()
+    if hints.config is not None:
+        beside = config_beside(Path(after))
+        hints_after = Hints(config=beside if beside.is_file() else hints.config)
+    with (
+        open_checkpoint(Path(before), hints) as old,
+        open_checkpoint(Path(after), hints_after) as new,
+    ):
 
         def planned(settings: Settings) -> Plan:
-            return plan_tensors(
-                old.tensors,
-                old.metadata,
-                str(before),
-                recipe=recipe,
-                eps=eps,
-                settings=settings,
-                config=Path(before).parent / "config.json",
-            )
+            return plan_reader(old, recipe=recipe, eps=eps, settings=settings, hints=hints)
 
-        plan = planned(settings)
+        plan = planned(Settings())
         plan.check()
         if _is_neutral(plan, old, new):
             plan = planned(Settings(batch_norm="neutral"))

@@ -18,7 +18,7 @@ ADAPTERS = ROOT / "adapters" / "reparam_adapters"
 SOURCES = sorted([*CORE.glob("*.py"), *ADAPTERS.glob("*.py")])
 
 LAYERS = [
-    ["errors", "console"],
+    ["errors", "console", "padding", "layouts"],
     # the algebra: NumPy arrays, no names of tensors
     ["linear"],
     ["geometry", "norm", "rounding"],
@@ -29,8 +29,9 @@ LAYERS = [
     ["modules", "recipe", "frames"],
     ["patterns", "diagnose", "resolve", "recipe_toml"],
     ["match", "plans", "library"],
-    ["binding"],
-    ["planning", "plan_json"],
+    ["binding", "strided"],
+    ["recipe_plan", "plan_json"],
+    ["planning"],
     # both together: one block at a time
     ["fold", "reference", "neutral", "slabs"],
     ["proof"],
@@ -141,7 +142,7 @@ def test_core_reaches_adapters_only_by_name():
 
 def test_adapters_use_the_public_records_only():
     for path in ADAPTERS.glob("*.py"):
-        assert own_imports(path) <= {"checkpoint", "errors"}, path.stem
+        assert own_imports(path) <= {"checkpoint", "errors", "layouts", "padding"}, path.stem
 
 
 def test_import_loads_numpy_and_the_standard_library_only():

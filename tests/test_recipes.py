@@ -8,7 +8,7 @@ import reparam
 from reparam.checkpoint import TensorInfo
 from reparam.errors import PlanError, RecipeError
 from reparam.library import find_recipes
-from reparam.planning import plan_tensors
+from reparam.recipe_plan import plan_tensors
 from reparam.plans import Settings
 from reparam.recipe_toml import read_recipe
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reparam.checkpoint import Form, Hints
 from reparam.errors import CheckpointError
 from reparam_adapters.safetensors_header import LENGTH_BYTES, MAX_HEADER, Header, parse
 from reparam_adapters.safetensors_writer import SafetensorsWriter
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from reparam.checkpoint import TensorInfo
+    from reparam.checkpoint import Rewrite, TensorInfo
 
 _CHUNK = 2**20
 
@@ -49,13 +50,18 @@ def recognises(head: bytes, size: int) -> bool:
     return size > LENGTH_BYTES and head[LENGTH_BYTES:].startswith(b"{") and length < 2**48
 
 
-def open_reader(path: Path) -> SafetensorsReader:
+def open_reader(path: Path, hints: Hints | None = None) -> SafetensorsReader:
     """Open a file for reading.
 
     Raises:
-        CheckpointError: It is not well formed.
+        CheckpointError: It is not well formed, or the user wants to add to what it says.
         OSError: It is missing or may not be read.
     """
+    if hints is not None and hints != Hints():
+        raise CheckpointError(
+            f"{path}: an input size or a model config helps with Keras files only, saw a "
+            "safetensors file. Leave it out."
+        )
     return SafetensorsReader(path)
 
 
@@ -64,6 +70,7 @@ def open_writer(
     tensors: Mapping[str, TensorInfo],
     metadata: Mapping[str, str],
     *,
+    rewrite: Rewrite | None = None,
     overwrite: bool = False,
 ) -> SafetensorsWriter:
     """Start a file that will appear at `path` on `commit`.
@@ -72,6 +79,11 @@ def open_writer(
         CheckpointError: The target exists and `overwrite` is false, or is not a regular file; its
             directory is missing; or the tensors and the metadata cannot be expressed.
     """
+    if rewrite is not None and rewrite.form != Form():
+        raise CheckpointError(
+            f"{path}: a dialect or target concerns Keras files only, saw a safetensors file. "
+            "Leave it out."
+        )
     return SafetensorsWriter(path, tensors, metadata, overwrite=overwrite)
 
 
@@ -109,6 +121,16 @@ class SafetensorsReader:
     def metadata(self) -> Mapping[str, str]:
         """The file's `__metadata__`."""
         return MappingProxyType(self._header.metadata)
+
+    @property
+    def layout(self) -> str:
+        """PyTorch's names and axes."""
+        return "torch"
+
+    @property
+    def graph(self) -> None:
+        """A state dict has no graph."""
+        return
 
     def read(self, name: str, rows: tuple[int, int] | None = None) -> NDArray[Any]:
         """Return one tensor, or its rows `start:stop` along axis 0, as a new array.

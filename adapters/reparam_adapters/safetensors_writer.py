@@ -91,7 +91,7 @@ class SafetensorsWriter:
             self._put(name, position, chunk)
             position += len(chunk)
 
-    def commit(self) -> None:
+    def commit(self) -> tuple[str, ...]:
         """Check that every tensor was written once, as a whole, and give the file its name.
 
         Raises:
@@ -112,6 +112,7 @@ class SafetensorsWriter:
                     "Nothing was stored. Report this as a bug."
                 )
         self._file.commit(self._open_by_library)
+        return ()
 
     def __enter__(self) -> Self:
         return self

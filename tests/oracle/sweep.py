@@ -30,7 +30,7 @@ from timm.utils.model import reparameterize_model
 import reparam
 from reparam import operations
 from reparam.checkpoint import TensorInfo
-from reparam.planning import plan_tensors
+from reparam.recipe_plan import plan_tensors
 from reparam.plans import Settings
 
 BOUND = 1e-6

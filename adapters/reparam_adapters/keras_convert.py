@@ -1,0 +1,171 @@
+"""Weights of the `.weights.h5` tree as the legacy HDF5 that every Keras loads, by position.
+
+The legacy lists follow `model.layers`. With a config that order is known. Without one, objects that
+hold variables follow each other as their channels do; where these leave a choice, the order in
+which Keras numbers and names them decides.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from reparam.errors import CheckpointError
+from reparam.layouts import torch_shape
+from reparam_adapters.keras_store import Change, Item, Layout, Stored, walk_layers
+from reparam_adapters.keras_v3 import CONTAINERS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reparam.layouts import Kind
+    from reparam_adapters.keras_config import Model
+
+_VARIABLES = {"weight": "kernel", "running_mean": "moving_mean", "running_var": "moving_variance"}
+_STATISTICS = ("running_mean", "running_var")
+
+
+def legacy_from_tree(
+    named: Mapping[str, Stored], change: Change, model: Model | None, where: str
+) -> Layout:
+    """Lay out a legacy file of weights that lie in a tree.
+
+    Args:
+        named: The variables of the source.
+        change: What becomes of them.
+        model: The graph, if it is known.
+        where: The file's name, for messages.
+
+    Raises:
+        CheckpointError: The order of the layers cannot be told.
+    """
+    items = _variables(named, change)
+    frozen = _frozen(model)
+    tops: dict[str, list[Item]] = {}
+    for item in items:
+        tops.setdefault(_top(item.tensor, model), []).append(item)
+    order = (
+        _chain(tops, where)
+        if model is None
+        else [n for n in model.layers if n in tops and n not in change.dropped]
+    )
+    layout = Layout(
+        {"": {"layer_names": order, "backend": "tensorflow", "keras_version": "2.15.0"}}, []
+    )
+    for top in order:
+        names: list[str] = []
+        first = [i for i in tops[top] if not _is_late(i, frozen)]
+        late = [i for i in tops[top] if _is_late(i, frozen)]
+        for item in (*first, *late):
+            name = _legacy_name(item, items)
+            names.append(name)
+            layout.items.append(
+                Item(f"{top}/{name}", item.tensor, item.kind, item.shape, item.like, item.copied)
+            )
+        layout.groups[top] = {"weight_names": names}
+    return layout
+
+
+def _variables(named: Mapping[str, Stored], change: Change) -> list[Item]:
+    """Return what the output holds, in the order of the source, a bias behind its kernel."""
+    items: list[Item] = []
+    replaced = {first: new for new, first in change.beside.items()}
+
+    def add(tensor: str, kind: Kind, shape: tuple[int, ...], like: Stored, *, copied: bool) -> None:
+        items.append(Item("", tensor, kind, shape, like.data, copied))
+
+    for name, stored in sorted(named.items(), key=_place):
+        path, _, role = name.rpartition(".")
+        new = replaced.get(path)
+        if role == "weight" and new is not None:
+            add(f"{new}.weight", stored.kind, stored.data.shape, stored, copied=False)
+            if f"{new}.bias" in change.made:
+                add(f"{new}.bias", "vector", change.made[f"{new}.bias"], stored, copied=False)
+        elif name not in change.gone:
+            copied = name not in change.made
+            add(name, stored.kind, stored.data.shape, stored, copied=copied)
+            bias = f"{path}.bias"
+            if role == "weight" and bias in change.made and bias not in named:
+                add(bias, "vector", change.made[bias], stored, copied=False)
+    return items
+
+
+def _place(named: tuple[str, Stored]) -> tuple[bool, list[tuple[str, int]], str]:
+    """Return a sort key: what Keras counts before what attributes name, each in natural order."""
+    path = named[0].rpartition(".")[0]
+    parts = re.findall(r"(\D*)(\d{0,9})", path)
+    counted = named[1].data.path.startswith(CONTAINERS)
+    return not counted, [(text, int(number or -1)) for text, number in parts], named[1].data.path
+
+
+def _top(tensor: str, model: Model | None) -> str:
+    path = tensor.rpartition(".")[0]
+    if model is None:
+        return path.partition(".")[0]
+    return next((n for n in model.layers if path == n or path.startswith(n + ".")), path)
+
+
+def _frozen(model: Model | None) -> set[str]:
+    """Return the paths of layers whose variables Keras lists last because they are not trained."""
+    if model is None:
+        return set()
+    return {path for path, layer in walk_layers(model) if layer.config.get("trainable") is False}
+
+
+def _is_late(item: Item, frozen: set[str]) -> bool:
+    path, _, role = item.tensor.rpartition(".")
+    if role in _STATISTICS:
+        return True
+    parts = path.split(".")
+    return any(".".join(parts[: i + 1]) in frozen for i in range(len(parts)))
+
+
+def _legacy_name(item: Item, items: list[Item]) -> str:
+    path, _, role = item.tensor.rpartition(".")
+    norm = any(i.tensor == f"{path}.running_var" for i in items)
+    variable = {"weight": "gamma", "bias": "beta"}.get(role) if norm else None
+    if variable is None and path.endswith((".depthwise", ".pointwise")) and role == "weight":
+        path, _, half = path.rpartition(".")
+        variable = f"{half}_kernel"
+    elif variable is None and path.endswith(".pointwise"):
+        path = path.removesuffix(".pointwise")
+    return f"{path.replace('.', '/')}/{variable or _VARIABLES.get(role, role)}:0"
+
+
+def _chain(tops: Mapping[str, list[Item]], where: str) -> list[str]:
+    """Order objects so that each takes as many channels as the one before gives."""
+    left = list(tops)
+    ends = {top: _ends(items) for top, items in tops.items()}
+    if any(e is None for e in ends.values()):
+        raise _unordered(where, next(t for t, e in ends.items() if e is None))
+    channels = {top: e for top, e in ends.items() if e is not None}
+    given = {out for _, out in channels.values()}
+    starts = [top for top in left if channels[top][0] not in given] or left[:1]
+    order = [starts[0]]
+    left.remove(starts[0])
+    while left:
+        width = channels[order[-1]][1]
+        after = next((top for top in left if channels[top][0] == width), None)
+        if after is None:
+            raise _unordered(where, left[0])
+        order.append(after)
+        left.remove(after)
+    return order
+
+
+def _ends(items: list[Item]) -> tuple[int, int] | None:
+    """Return the channels that the first kernel of an object takes and its last one gives."""
+    kernels = [i for i in items if i.tensor.endswith(".weight") and len(i.shape) > 1]
+    if not kernels:
+        return None
+    first = torch_shape(kernels[0].kind, kernels[0].shape)
+    last = torch_shape(kernels[-1].kind, kernels[-1].shape)
+    return first[1], last[0]
+
+
+def _unordered(where: str, top: str) -> CheckpointError:
+    return CheckpointError(
+        f"{where}: legacy files list layers in the order of the model, and the weights do not tell "
+        f"where {top!r} belongs. Keep the dialect of the input (leave out --dialect legacy), or "
+        "give --config, the file that model.to_json() writes."
+    )

@@ -1,0 +1,131 @@
+"""What the layer classes of Keras compute and store, as far as fusing has to know."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reparam.layouts import Kind
+
+    Config = Mapping[str, Any]
+
+Family = Literal["conv", "depthwise", "transposed", "separable", "dense"]
+
+LINEAR: dict[str, tuple[Family, int]] = {
+    **{f"Conv{n}D": ("conv", n) for n in (1, 2, 3)},
+    **{f"Convolution{n}D": ("conv", n) for n in (1, 2, 3)},
+    **{f"DepthwiseConv{n}D": ("depthwise", n) for n in (1, 2)},
+    **{f"SeparableConv{n}D": ("separable", n) for n in (1, 2)},
+    **{f"SeparableConvolution{n}D": ("separable", n) for n in (1, 2)},
+    **{f"Conv{n}DTranspose": ("transposed", n) for n in (1, 2, 3)},
+    **{f"Convolution{n}DTranspose": ("transposed", n) for n in (2, 3)},
+    "Dense": ("dense", 0),
+}
+"""Layers a norm can be fused into: what kind, and how many spatial axes."""
+
+NORM = "BatchNormalization"
+
+MODELS = ("Functional", "Model", "Sequential")
+
+SILENT = (
+    *("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianDropout"),
+    *("GaussianNoise", "AlphaDropout", "ActivityRegularization", "Identity"),
+)
+"""Layers that do nothing at inference."""
+
+RENORM = ("renorm_mean", "renorm_stddev", "moving_stddev")
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One variable of a layer.
+
+    Attributes:
+        part: What follows the layer's name in the path of the tensor: empty, or the half of a
+            separable convolution.
+        role: Its role in the names of this package.
+        kind: How its axes lie.
+        names: What Keras 2 and 3 call it in legacy files.
+    """
+
+    part: str
+    role: str
+    kind: Kind
+    names: tuple[str, ...]
+
+
+def slots(class_name: str, config: Config) -> tuple[Slot, ...] | None:
+    """Return the variables of a layer in the order of Keras, or None for a layer of no interest."""
+    if class_name == NORM:
+        found = []
+        if config.get("scale", True):
+            found.append(Slot("", "weight", "vector", ("gamma",)))
+        if config.get("center", True):
+            found.append(Slot("", "bias", "vector", ("beta",)))
+        found.append(Slot("", "running_mean", "vector", ("moving_mean",)))
+        found.append(Slot("", "running_var", "vector", ("moving_variance",)))
+        if config.get("renorm"):
+            found += [Slot("", name, "vector", (name,)) for name in RENORM]
+        return tuple(found)
+    if class_name not in LINEAR:
+        return None
+    family, _ = LINEAR[class_name]
+    bias = [Slot("", "bias", "vector", ("bias",))] if config.get("use_bias", True) else []
+    if family == "separable":
+        return (
+            Slot(".depthwise", "weight", "depthwise", ("depthwise_kernel",)),
+            Slot(".pointwise", "weight", "conv", ("pointwise_kernel",)),
+            *(Slot(".pointwise", s.role, s.kind, s.names) for s in bias),
+        )
+    if family == "depthwise":
+        return Slot("", "weight", "depthwise", ("depthwise_kernel", "kernel")), *bias
+    kind: Kind = "transposed" if family == "transposed" else "conv"
+    return Slot("", "weight", kind, ("kernel",)), *bias
+
+
+def passes_on(class_name: str, config: Config) -> bool:
+    """Whether a layer hands its input on unchanged at inference."""
+    linear = class_name == "Activation" and is_linear(config.get("activation"))
+    return linear or class_name in SILENT
+
+
+def is_linear(activation: Any) -> bool:
+    """Whether a configured activation is the identity."""
+    if type(activation) is dict:
+        name: Any = activation.get("config")
+        activation = name if isinstance(name, str) else activation.get("class_name")
+    return activation in (None, "linear")
+
+
+def shown_activation(activation: Any) -> str:
+    """Return the name of a configured activation, for messages."""
+    if type(activation) is dict:
+        inner: Any = activation.get("config")
+        return str(inner if isinstance(inner, str) else activation.get("class_name"))[:60]
+    return str(activation)[:60]
+
+
+def axes(value: Any, rank: int, default: int = 1) -> tuple[int, ...] | None:
+    """Spell a setting such as `strides` out per spatial axis; None if it is not one."""
+    if value is None:
+        value = default
+    if type(value) is int:
+        value = [value] * rank
+    if (
+        not isinstance(value, list | tuple)
+        or len(value) != rank  # pyright: ignore[reportUnknownArgumentType]
+        or not all(type(v) is int and 0 < v < 1 << 20 for v in value)  # pyright: ignore[reportUnknownVariableType]
+    ):
+        return None
+    return tuple(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+
+
+def snake_case(class_name: str) -> str:
+    """Return what files of Keras 3's format call a layer of this class."""
+    name = re.sub(r"\W+", "", class_name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()

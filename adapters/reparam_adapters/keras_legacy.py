@@ -1,0 +1,339 @@
+"""The HDF5 that every Keras writes and reads: a group per layer, ordered lists of names.
+
+Keras loads such files by position, so what is new goes where what it replaces was, and a bias
+directly behind its kernel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reparam.errors import CheckpointError
+from reparam_adapters.hdf5_tree import Dataset
+from reparam_adapters.keras_layers import slots
+from reparam_adapters.keras_store import (
+    Change,
+    Item,
+    Layout,
+    Stored,
+    guess,
+    renumbered,
+    role_name,
+    walk_layers,
+)
+from reparam_adapters.strict_json import shown
+
+if TYPE_CHECKING:
+    from reparam.layouts import Kind
+    from reparam_adapters.hdf5_tree import Group
+    from reparam_adapters.keras_config import Layer, Model
+
+TOP = "top_level_model_weights"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One weight of a layer group: its name in the list, and where it is stored."""
+
+    name: str
+    data: Dataset
+
+    @property
+    def variable(self) -> str:
+        """What Keras calls it, without the layer and `:0`."""
+        return self.name.removesuffix(":0").rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyStore:
+    """The weights of a legacy file.
+
+    Attributes:
+        where: The file's name, for messages.
+        base: The group that holds the layers' groups.
+        layers: Every layer with its weights, in the order of the file.
+    """
+
+    where: str
+    base: Group
+    layers: dict[str, list[Entry]]
+
+
+def read_legacy(base: Group, where: str) -> LegacyStore:
+    """Read the lists of names and find every weight they name.
+
+    Raises:
+        CheckpointError: A list is missing, names something twice, or names what is not there.
+    """
+    names = base.names("layer_names") or ()
+    layers: dict[str, list[Entry]] = {}
+    for name in names:
+        group = base.find(name)
+        if group is None or isinstance(group, Dataset):
+            raise CheckpointError(
+                f"{where}: layer_names lists {shown(name)}, but there is no such group. The file "
+                "is incomplete: save it again."
+            )
+        if name in layers:
+            raise CheckpointError(
+                f"{where}: layer_names lists {shown(name)} twice. Save it again with unique names."
+            )
+        layers[name] = _entries(group, name, where)
+    top = base.groups.get(TOP)
+    if top is not None and TOP not in layers and top.names("weight_names"):
+        layers[TOP] = _entries(top, TOP, where)
+    return LegacyStore(where, base, layers)
+
+
+def _entries(group: Group, layer: str, where: str) -> list[Entry]:
+    entries: list[Entry] = []
+    seen: set[str] = set()
+    names = group.names("weight_names")
+    if names is None:
+        raise CheckpointError(
+            f"{where}: layer {shown(layer)} has no weight_names. The file is incomplete: saving "
+            "it probably ended early. Save it again."
+        )
+    for name in names:
+        if name in seen:
+            raise CheckpointError(
+                f"{where}: layer {shown(layer)}: weight_names lists {shown(name)} twice. Keras "
+                "stops with 'name already exists' when it saves such a model and leaves half a "
+                "file behind. Give the layers names of their own, or save with "
+                "model.save_weights('x.weights.h5')."
+            )
+        seen.add(name)
+        data = group.find(name)
+        if not isinstance(data, Dataset):
+            raise CheckpointError(
+                f"{where}: layer {shown(layer)}: weight_names lists {shown(name)}, but it is not "
+                "in the file. Saving it ended early: save it again."
+            )
+        entries.append(Entry(name, data))
+    return entries
+
+
+def name_legacy(store: LegacyStore, model: Model | None) -> dict[str, Stored]:
+    """Return the variables of a legacy file by the names of this package.
+
+    Args:
+        store: The file.
+        model: Its graph, if it is known.
+
+    Raises:
+        CheckpointError: The graph and the weights do not belong together.
+    """
+    if model is None:
+        return _name_by_paths(store)
+    found: dict[str, Stored] = {}
+    for name, layer in model.layers.items():
+        if name in store.layers:
+            _name_by_config(store, name, layer, found)
+    for name, entries in store.layers.items():
+        if name not in model.layers:
+            if name != TOP and entries:
+                raise CheckpointError(
+                    f"{store.where}: the weights have a layer {shown(name)} that the config does "
+                    "not. They do not belong together: give the config of this model."
+                )
+            _keep(found, name, entries)
+    return found
+
+
+def _keep(found: dict[str, Stored], path: str, entries: list[Entry]) -> None:
+    """Add weights that nobody asks for, under their own names."""
+    for entry in entries:
+        name = f"{path}.{entry.name.removesuffix(':0').replace('/', '.')}"
+        found[name] = Stored(name, "vector", entry.data)
+
+
+def _name_by_config(store: LegacyStore, name: str, layer: Layer, found: dict[str, Stored]) -> None:
+    """Find the variables of a layer, or of all layers of a nested model, in one group."""
+    left = list(store.layers[name])
+    inner = [(name, layer)] if layer.model is None else list(walk_layers(layer.model, f"{name}."))
+    for path, part in inner:
+        wanted = slots(part.class_name, part.config)
+        if wanted is None:
+            continue
+        for slot in wanted:
+            entry = _pick(left, part.name, slot.names, nested=layer.model is not None)
+            if entry is None:
+                raise CheckpointError(
+                    f"{store.where}: layer {shown(path)} ({part.class_name}) should have a "
+                    f"{slot.names[0]}, but group {shown(name)} lists none for it. Config and "
+                    "weights do not belong together."
+                )
+            left.remove(entry)
+            called = role_name(path, slot.part, slot.role)
+            found[called] = Stored(called, slot.kind, entry.data)
+    _keep(found, name, left)
+
+
+def _pick(
+    entries: list[Entry], layer: str, variables: tuple[str, ...], *, nested: bool
+) -> Entry | None:
+    """Return the first weight that is this variable of this layer.
+
+    Lists are in the order of the layers, so the first of several layers of one name comes first.
+    """
+    for entry in entries:
+        plain = entry.name.removesuffix(":0")
+        for variable in variables:
+            ending = f"{layer}/{variable}"
+            if plain == ending or plain.endswith(f"/{ending}"):
+                return entry
+            if not nested and entry.variable == variable:
+                return entry
+    return None
+
+
+def _name_by_paths(store: LegacyStore) -> dict[str, Stored]:
+    paths = {
+        (layer, entry.name): _path(layer, entry.name)
+        for layer, entries in store.layers.items()
+        for entry in entries
+    }
+    deep = any(len(path) > 2 for path in paths.values())  # noqa: PLR2004
+    shorter = _count_from_zero([p[:-1] for p in paths.values()], top=deep)
+    grouped: dict[str, list[Entry]] = {}
+    for layer, entries in store.layers.items():
+        for entry in entries:
+            path = paths[layer, entry.name][:-1]
+            grouped.setdefault(shorter[tuple(path)], []).append(entry)
+    found: dict[str, Stored] = {}
+    for called_path, entries in grouped.items():
+        names = [e.variable for e in entries]
+        parts = guess(called_path, names, [e.data.shape for e in entries])
+        for entry, (part, role, kind) in zip(entries, parts, strict=True):
+            called = role_name(called_path, part, role)
+            if called in found:
+                raise CheckpointError(
+                    f"{store.where}: {shown(entry.data.path)} and {shown(found[called].data.path)} "
+                    "are variables of the same name. Give the layers names of their own."
+                )
+            found[called] = Stored(called, kind, entry.data)
+    return found
+
+
+def _path(layer: str, weight: str) -> list[str]:
+    """Return the names from the layer's own down to the variable's.
+
+    Keras may put the names of the model and of the layer in front once more.
+    """
+    plain = weight.removesuffix(":0")
+    marked = f"/{plain}/"
+    if f"/{layer}/" in marked:
+        plain = marked[marked.index(f"/{layer}/") + len(layer) + 2 : -1]
+    return [layer, *plain.split("/")]
+
+
+def _count_from_zero(paths: list[list[str]], *, top: bool) -> dict[tuple[str, ...], str]:
+    """Renumber what Keras numbered at every level below the layers, and the layers if `top`."""
+    children: dict[tuple[str, ...], list[str]] = {}
+    for path in paths:
+        for depth, name in enumerate(path):
+            children.setdefault(tuple(path[:depth]), []).append(name)
+    counted = {
+        parent: renumbered(names) if parent or top else {n: n for n in names}
+        for parent, names in children.items()
+    }
+    return {
+        tuple(path): ".".join(counted[tuple(path[:i])][name] for i, name in enumerate(path))
+        for path in paths
+    }
+
+
+def legacy_layout(
+    store: LegacyStore, named: dict[str, Stored], change: Change, base: str
+) -> Layout:
+    """Lay out a changed legacy file.
+
+    Args:
+        store: The source.
+        named: Its variables by name.
+        change: What becomes of them.
+        base: The group that shall hold the layers' groups; empty for the root.
+    """
+    by_path = {stored.data.path: stored for stored in named.values()}
+    replaced = {first: new for new, first in change.beside.items()}
+    layout = Layout({base: dict(store.base.attributes)}, [])
+    for key in list(layout.groups[base]):
+        if key.startswith("layer_names"):
+            del layout.groups[base][key]
+    order: list[str] = []
+    for layer, entries in store.layers.items():
+        home = f"{base}/{layer}" if base else layer
+        kept: list[str] = []
+        for entry in entries:
+            stored = by_path[entry.data.path]
+            path, _, role = stored.name.rpartition(".")
+            if role == "weight" and path in replaced:
+                kept += _new_layer(layout, change, home, path, replaced[path], entry, stored.kind)
+            elif stored.name not in change.gone:
+                kept += _old_weight(layout, change, home, stored, entry, named)
+        if layer in change.dropped or (entries and not kept):
+            continue
+        layout.groups[home] = {"weight_names": kept}
+        if layer != TOP:
+            order.append(layer)
+    layout.groups[base]["layer_names"] = order
+    return layout
+
+
+def _old_weight(
+    layout: Layout,
+    change: Change,
+    home: str,
+    stored: Stored,
+    entry: Entry,
+    named: dict[str, Stored],
+) -> list[str]:
+    """Add a weight of the source, and behind a kernel the bias it did not have."""
+    copied = stored.name not in change.made
+    layout.items.append(
+        Item(
+            f"{home}/{entry.name}", stored.name, stored.kind, stored.data.shape, stored.data, copied
+        )
+    )
+    path, _, role = stored.name.rpartition(".")
+    bias = f"{path}.bias"
+    if role != "weight" or bias not in change.made or bias in named:
+        return [entry.name]
+    name = _sibling(entry.name, "bias")
+    shape = change.made[bias]
+    layout.items.append(Item(f"{home}/{name}", bias, "vector", shape, entry.data, copied=False))
+    return [entry.name, name]
+
+
+def _new_layer(
+    layout: Layout,
+    change: Change,
+    home: str,
+    first: str,
+    new: str,
+    entry: Entry,
+    kind: Kind,
+) -> list[str]:
+    """Add a layer that the source does not have in the place of the first one it is made of."""
+    below = len(first.split(".")) - len(new.split(".")) + 1
+    stem = entry.name.removesuffix(":0").split("/")[: -1 - below]
+    end = ":0" if entry.name.endswith(":0") else ""
+    names: list[str] = []
+    for variable, role in (("kernel", "weight"), ("bias", "bias")):
+        tensor = f"{new}.{role}"
+        if tensor not in change.made:
+            continue
+        names.append("/".join([*stem, new.rpartition(".")[2], variable]) + end)
+        shape = entry.data.shape if role == "weight" else change.made[tensor]
+        own: Kind = kind if role == "weight" else "vector"
+        layout.items.append(
+            Item(f"{home}/{names[-1]}", tensor, own, shape, entry.data, copied=False)
+        )
+    return names
+
+
+def _sibling(name: str, variable: str) -> str:
+    """Return the name of another variable of the same layer."""
+    stem, slash, last = name.rpartition("/")
+    return f"{stem}{slash}{variable}{':0' if last.endswith(':0') else ''}"

@@ -1,0 +1,59 @@
+"""Cleaning a config of Keras 2 up so that Keras 3 loads it.
+
+What Keras 3 stumbles over, each found by loading files of TensorFlow 2.3 to 2.15: settings that
+depthwise, separable and transposed convolutions inherited from Conv and never used; references to
+nested models, which Keras 2 counts from 1; operator layers; policies of mixed precision; the class
+name `Model`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from reparam_adapters.keras_branches import plus_or_minus
+from reparam_adapters.keras_config import Model, all_references
+from reparam_adapters.keras_layers import LINEAR
+
+if TYPE_CHECKING:
+    from reparam_adapters.keras_config import Json, Layer
+
+_INHERITED = ("groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint")
+
+
+def for_keras3(root: Json, model: Model) -> None:
+    """Change the config of a model of Keras 2, in place.
+
+    Args:
+        root: The parsed config.
+        model: The model read from it.
+    """
+    if root.get("class_name") == "Model":
+        root["class_name"] = "Functional"
+    for ref in all_references(model):
+        if model.layers[ref.key[0]].first:
+            ref.place[1] -= model.layers[ref.key[0]].first
+    for layer in model.layers.values():
+        _clean(layer)
+        if layer.model is not None:
+            for_keras3(layer.raw, layer.model)
+
+
+def _clean(layer: Layer) -> None:
+    family = LINEAR.get(layer.class_name, ("", 0))[0]
+    if family in ("depthwise", "separable"):
+        for key in _INHERITED:
+            layer.config.pop(key, None)
+    elif family == "transposed":
+        layer.config.pop("groups", None)
+    policy: Any = layer.config.get("dtype")
+    if type(policy) is dict:
+        settings = cast("Json", policy).get("config")
+        name = cast("Json", settings).get("name") if type(settings) is dict else None
+        if isinstance(name, str):
+            layer.config["dtype"] = name
+    operation = plus_or_minus(layer)
+    if operation is not None and layer.class_name in ("TFOpLambda", "TensorFlowOpLayer"):
+        layer.raw["class_name"] = operation
+        for key in set(layer.config) - {"name", "trainable", "dtype"}:
+            del layer.config[key]
+        layer.raw["inbound_nodes"] = [[[*ref.key, {}] for ref in layer.calls[0].inputs]]

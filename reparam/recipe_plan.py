@@ -1,0 +1,245 @@
+"""Planning by recipes: which families claim a checkpoint, from names, shapes and dtypes alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from reparam.binding import bind
+from reparam.diagnose import explain_file
+from reparam.errors import PlanError
+from reparam.expression import layers
+from reparam.library import find_recipes
+from reparam.match import Match, match_recipe
+from reparam.modules import ModuleIndex
+from reparam.patterns import join
+from reparam.plans import Binding, Plan, Settings, check_settings
+from reparam.recipe import finite_eps
+from reparam.resolve import resolve
+from reparam.strided import place_taps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from os import PathLike
+    from pathlib import Path
+
+    from reparam.checkpoint import TensorInfo
+    from reparam.match import Found
+    from reparam.recipe import Doubt, Recipe
+
+    Names = str | PathLike[str] | Iterable[str | PathLike[str]] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Eps:
+    """A constant that overrides the recipes', and where it was stated."""
+
+    value: float
+    source: str
+
+
+def plan_tensors(
+    tensors: Mapping[str, TensorInfo],
+    metadata: Mapping[str, str],
+    source: str,
+    *,
+    recipe: Names,
+    eps: float | None,
+    settings: Settings,
+    config: Path | None = None,
+    layout: str = "torch",
+    input_size: tuple[int, ...] | None = None,
+) -> Plan:
+    """Plan from a header by recipes; see `reparam.plan`.
+
+    Args:
+        tensors: Every tensor of the checkpoint.
+        metadata: Its metadata; safetensors files name tied tensors there.
+        source: The file's name, for messages.
+        recipe: See `reparam.plan`.
+        eps: See `reparam.plan`.
+        settings: What the output shall look like.
+        config: The `config.json` beside the file, which may state `batch_norm_eps`.
+        layout: Whose layer names these are.
+        input_size: See `reparam.plan`.
+    """
+    check_settings(settings)
+    if eps is not None and finite_eps(eps) is None:
+        raise PlanError(f"eps={eps}: expected a finite number of at least 0.")
+    recipes = find_recipes(recipe, layout)
+    index = ModuleIndex(tensors)
+    notes: list[str] = []
+    override = None if eps is None else _Eps(eps, "--eps")
+    if override is None and config is not None:
+        override, notes = _config_eps(config)
+    found, fused, near = _search(recipes, index, named=recipe is not None)
+    _check_disjoint(found, source)
+    if not found:
+        raise PlanError(_nothing(source, recipes, fused, near, index))
+    notes += [f"not used: {miss}" for miss in near]
+    bindings: list[Binding] = []
+    taken: list[str] = []
+    for match in found:
+        chosen = _eps_of(match, override, source)
+        lines, assumed = place_taps(match.found, index, input_size, source)
+        taken += assumed
+        bindings += [
+            Binding(
+                block=item.block,
+                line=item.line,
+                recipe=match.recipe.name,
+                eps=chosen.value,
+                eps_source=chosen.source,
+                shared=item.shared,
+            )
+            for item in lines
+        ]
+    notes += [
+        f"half fused: {len(match.fused)} blocks are in deploy form already "
+        f"({match.fused[0]}, …) and are copied as they are"
+        for match in (*found, *fused)
+        if match.fused
+    ]
+    return bind(
+        tensors,
+        metadata,
+        source,
+        bindings,
+        settings,
+        recipes=tuple(dict.fromkeys(m.label.removeprefix("recipe ") for m in found)),
+        assumes=tuple(
+            f"{text} (recipe {m.recipe.name})"
+            for m in {m.recipe.name: m for m in found}.values()
+            for text in m.recipe.assumes
+        )
+        + tuple(taken),
+        notes=tuple(notes),
+        keeps={path: why for m in found for path, why in m.keeps.items()},
+        beside={path: names for m in found for path, names in m.beside.items()},
+    )
+
+
+def _search(
+    recipes: tuple[Recipe, ...], index: ModuleIndex, *, named: bool
+) -> tuple[list[Match], list[Match], list[str]]:
+    """Return the spellings to fuse, those that are fused already, and why others are not used."""
+    found: list[Match] = []
+    fused: list[Match] = []
+    near: list[str] = []
+    for recipe in recipes:
+        matches, misses = match_recipe(recipe, index)
+        near += misses
+        for match in matches:
+            if misfit := _misfit(match, index) or (None if named else _doubt(match, index)):
+                near.append(f"{match.label}: {misfit}")
+            else:
+                (found if match.found else fused).append(match)
+    return found, fused, near
+
+
+def _misfit(match: Match, index: ModuleIndex) -> str | None:
+    """Return how the shapes of the layers found contradict the recipe, if they do."""
+    try:
+        for item in match.found:
+            resolve(item.line.tree, index, item.block, eps=0.0)
+    except PlanError as error:
+        return str(error)
+    return None
+
+
+def _doubt(match: Match, index: ModuleIndex) -> str | None:
+    """Return why the names may mean another family, unless something settles it."""
+    doubt = match.spelling.doubt
+    inside = [f for f in match.found if f.block in match.beside]
+    if doubt is None or not inside or any(_settles(f, doubt, index) for f in inside):
+        return None
+    return f"{doubt.why}. If it is this family, say so with --recipe {match.recipe.name}"
+
+
+def _settles(found: Found, doubt: Doubt, index: ModuleIndex) -> bool:
+    """Whether a pair shows that its norm follows: it is one of those that only one family has.
+
+    So is one whose convolution takes more channels than it gives, since the norm has as many as it
+    gives; and a 1x1 that takes fewer, since those are not grouped.
+    """
+    names = [layer.name for layer in layers(found.line.tree)]
+    if names[0].split(".")[0] in doubt.unless:
+        return True
+    conv = index.get(join(found.block, names[0]))
+    if conv is None or conv.kind != "conv":
+        return False
+    out, width, *space = index.shape(conv.tensors["weight"])
+    return width > out or (width != out and all(k == 1 for k in space))
+
+
+def _eps_of(match: Match, override: _Eps | None, source: str) -> _Eps:
+    if override is not None:
+        return override
+    eps = match.spelling.eps
+    if eps.value is None:
+        raise PlanError(
+            f"{source}: {match.label} cannot know eps: {eps.ask} ({eps.source}). Say it with --eps."
+        )
+    return _Eps(eps.value, f"recipe {match.recipe.name}")
+
+
+def _config_eps(config: Path) -> tuple[_Eps | None, list[str]]:
+    """Read `batch_norm_eps` from the `config.json` that Hugging Face puts beside a checkpoint."""
+    try:
+        text = config.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None, []
+    try:
+        parsed: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return None, [f"{config} is not valid JSON and was not asked for batch_norm_eps"]
+    values = cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {}
+    value = values.get("batch_norm_eps")
+    if value is None:
+        return None, []
+    eps = finite_eps(value)
+    if eps is None:
+        raise PlanError(
+            f"{config}: batch_norm_eps = {str(value)[:40]!r}, expected a finite number of at least "
+            "0. Correct it, or say --eps."
+        )
+    return _Eps(eps, "config.json batch_norm_eps"), []
+
+
+def _check_disjoint(matches: list[Match], source: str) -> None:
+    owner: dict[str, Match] = {}
+    for match in matches:
+        for path in sorted(match.reads):
+            if path in owner and owner[path].recipe is not match.recipe:
+                raise PlanError(
+                    f"{source}: two recipes claim {path!r}: {owner[path].label} and {match.label}. "
+                    "Choose one with --recipe."
+                )
+            owner[path] = match
+
+
+def _nothing(
+    source: str,
+    recipes: tuple[Recipe, ...],
+    fused: list[Match],
+    near: list[str],
+    index: ModuleIndex,
+) -> str:
+    """Say why there is nothing to fuse: fused already, or claimed by no recipe."""
+    done = list(dict.fromkeys(path for m in fused for path in m.fused))
+    stay = {path for m in fused for path in m.keeps}
+    if done and stay.issuperset(index.norms()):
+        labels = ", ".join(dict.fromkeys(m.label for m in fused))
+        return (
+            f"{source}: already in deploy form: {len(done)} layers of {labels} have a bias and no "
+            f"branches or norms beside them ({done[0]}, …), or the net never had norms. There is "
+            "nothing to fuse."
+        )
+    lines = [f"{source}: no recipe claims this file, so nothing was fused."]
+    lines += [f"  saw: {hint}" for hint in explain_file(index)]
+    lines += [f"  near miss: {miss}" for miss in dict.fromkeys(near)]
+    looked = (f"{r.name} ({' | '.join(r.anchors())})" for r in recipes)
+    lines.append(f"  looked for: {'; '.join(looked)}")
+    lines.append("Name a recipe with --recipe, or write one: see docs/recipes.md.")
+    return "\n".join(lines)
