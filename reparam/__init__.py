@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from reparam.geometry import dilate_kernel, pad_kernel
     from reparam.layers import average_pool, channel_scale, fuse_conv_bn, identity_kernel
     from reparam.linear import Conv
+    from reparam.padding import same_padding
     from reparam.planning import plan
     from reparam.plans import Plan
     from reparam.rounding import round_to
@@ -56,6 +57,7 @@ _HOMES = {
     "geometry": ("dilate_kernel", "pad_kernel"),
     "layers": ("average_pool", "channel_scale", "fuse_conv_bn", "identity_kernel"),
     "linear": ("Conv",),
+    "padding": ("same_padding",),
     "plans": ("Plan",),
     "planning": ("plan",),
     "rounding": ("round_to",),
@@ -81,6 +83,7 @@ __all__ = [  # noqa: RUF022  grouped by what a reader looks for
     "concat_branches",
     "average_pool",
     "channel_scale",
+    "same_padding",
     "round_to",
     "ReparamError",
     "BorderError",

@@ -11,6 +11,7 @@ from reparam import operations as ops
 from reparam.checkpoint import Form, Rewrite, TensorInfo, find_format
 from reparam.errors import CheckpointError, PlanError, ReparamError, VerificationError
 from reparam.fold import Folder
+from reparam.keras_names import from_keras
 from reparam.neutral import constant, neutral_norm
 from reparam.planning import make_hints, plan_reader
 from reparam.plans import Settings
@@ -140,6 +141,8 @@ def fuse_state_dict(
     batch_norm: str = "remove",
     dtype: str = "keep",
     verify: bool = True,
+    layout: str = "torch",
+    input_size: tuple[int, ...] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Fuse a state dict of NumPy arrays.
 
@@ -151,6 +154,10 @@ def fuse_state_dict(
         batch_norm: See `fuse`.
         dtype: See `fuse`.
         verify: See `fuse`.
+        layout: `torch`, or `keras` for names such as `block/conv2d/kernel` (`:0` behind them or
+            not) and kernels `(*space, in // groups, out)`; the result then has Keras' names and
+            axes too.
+        input_size: See `fuse`.
 
     Returns:
         The deploy form: fused tensors, and copies of all others. Tensors that were one object under
@@ -174,10 +181,21 @@ def fuse_state_dict(
         >>> {k: v.shape for k, v in fuse_state_dict(arrays).items()}
         {'b.rbr_reparam.bias': (4,), 'b.rbr_reparam.weight': (4, 2, 3, 3)}
     """
+    if layout not in ("torch", "keras"):
+        raise PlanError(f"layout={layout!r}: expected torch or keras.")
     held = {name: np.asarray(values) for name, values in arrays.items()}
+    keras = from_keras(held) if layout == "keras" else None
+    held = keras.arrays if keras else held
     tensors = {name: TensorInfo(a.shape, a.dtype.name) for name, a in held.items()}
     plan = plan_tensors(
-        tensors, {}, "state dict", recipe=recipe, eps=eps, settings=Settings(batch_norm, dtype)
+        tensors,
+        {},
+        "state dict",
+        recipe=recipe,
+        eps=eps,
+        settings=Settings(batch_norm, dtype),
+        layout=layout,
+        input_size=make_hints(input_size, None).input_size,
     )
     plan.check()
     _check_tied(plan, held)
@@ -198,7 +216,7 @@ def fuse_state_dict(
     copies: dict[object, NDArray[Any]] = {}
     for name in plan.copies:
         made[name] = copies.setdefault(_place(held[name]), np.array(held[name]))
-    return dict(sorted(made.items()))
+    return keras.restore(made, plan.made) if keras else dict(sorted(made.items()))
 
 
 def _check_form(dialect: str, target: str | None) -> Form:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reparam.binding import bind
 from reparam.checkpoint import Hints, open_checkpoint
@@ -71,7 +71,8 @@ def make_hints(input_size: tuple[int, ...] | None, config: str | PathLike[str] |
         PlanError: The size is not one.
     """
     if input_size is not None:
-        input_size = tuple(input_size)
+        given: Any = input_size  # from callers without a type checker
+        input_size = tuple(given) if hasattr(given, "__iter__") else ()
         if not input_size or any(type(n) is not int or not 0 < n <= LARGEST for n in input_size):
             raise PlanError(
                 f"input_size={input_size}: expected pixels per axis, from 1 to {LARGEST}."

@@ -14,7 +14,7 @@ from reparam.padding import same_padding
 from reparam.patterns import join, natural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from reparam.match import Found
     from reparam.modules import ModuleIndex
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def place_taps(
-    found: Iterable[Found], index: ModuleIndex, size: Axes | None, source: str
+    found: Sequence[Found], index: ModuleIndex, size: Axes | None, source: str
 ) -> tuple[list[Found], list[str]]:
     """Give the convolutions of strided blocks the `origin` they have at their place in the net.
 
@@ -65,7 +65,7 @@ def place_taps(
     if strided and start is None:
         raise PlanError(
             f"{source}: {len(strided)} blocks pad 'same' with a stride ({', '.join(strided[:5])}"
-            f"{', …' if len(strided) > 5 else ''}): where their small kernels belong depends on "  # noqa: PLR2004
+            f"{', …' if len(strided) > 5 else ''}): where their small kernels belong depends on "  # noqa: PLR2004  as many as are named
             "the size of the images, and weights do not tell it. Say it with --input-size, for "
             "instance --input-size 224x224."
         )

@@ -14,6 +14,7 @@ from reparam.expression import (
     Maybe,
     Number,
     Sum,
+    format_name,
     format_tree,
     layers,
     parse,
@@ -107,6 +108,17 @@ MEANINGS = {
 @pytest.mark.parametrize("text", MEANINGS)
 def test_the_meaning_of(text):
     assert parse(f"{text} -> out") == Line(MEANINGS[text], "out")
+
+
+NAMES = ["stage1/conv", "a b", "it's", "''", "(", "0.1", "id", "avg", "conv.", "é-1", "{stem*}x"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_can_be_written(name):
+    text = f"{format_name(name)}[groups=2] {format_name(name)} -> {format_name(name)}"
+    tree = Chain((Layer(name, (("groups", "2"),)), Layer(name)))
+    assert parse(text) == Line(tree, name)
+    assert parse(f"{format_tree(tree)} -> {format_name(name)}") == Line(tree, name)
 
 
 def test_without_a_name_the_result_takes_the_place_of_the_first_layer():

@@ -333,7 +333,7 @@ def test_what_is_no_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize("data", [b"", b"PK\3\4" * 500, b"\x89HDF\r\n\x1a\n"])
 def test_what_is_no_hdf5(path, data):
     path.write_bytes(data)
-    with pytest.raises(CheckpointError, match=r"m\.h5: the file: .*fetch the file again"):
+    with pytest.raises(CheckpointError, match=r"m\.h5: the HDF5 file: .*fetch the file again"):
         open_tree(path, "m.h5")
 
 
@@ -460,7 +460,7 @@ def test_depth_is_bounded(path, file, depth):
         with open_tree(path, "x") as tree:
             everything(tree)
     else:
-        refused(path, "more than 64 deep", "the file")
+        refused(path, "more than 64 deep", "the HDF5 file")
 
 
 def test_counts_are_bounded(path, file, monkeypatch):
@@ -471,7 +471,7 @@ def test_counts_are_bounded(path, file, monkeypatch):
         file["g0/0"].attrs[str(number)] = 1
     file.attrs["x"] = [0.0] * 13
     file.close()
-    refused(path, "more than 12 objects", "the file")
+    refused(path, "more than 12 objects", "the HDF5 file")
     monkeypatch.setattr(hdf5_tree, "MAX_OBJECTS", 13)
     with open_tree(path, "x") as tree:
         everything(tree)

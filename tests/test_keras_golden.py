@@ -338,6 +338,22 @@ def test_nothing_is_left_to_fuse(name, tmp_path):
         reparam.plan(out)
 
 
+@pytest.mark.parametrize("name", WHOLE)
+def test_neutral_norms_keep_the_model(name, tmp_path):
+    """With `neutral` a pair stays a pair: only weights change, and branches that were summed."""
+    if name == "k215_bn_variants_h5":  # neither the convolution nor its norm has a bias
+        with pytest.raises(reparam.PlanError, match="cannot carry the bias"):
+            fuse(name, tmp_path, batch_norm="neutral")
+        return
+    out, _ = fuse(name, tmp_path, batch_norm="neutral")
+    images, wanted = answers(name)
+    assert distance(forward.predict(out, images)[0], wanted) < TOLERANCE
+    assert reparam.verify(source(name), out).ok
+    before, after = layers_of(source(name)), layers_of(out)
+    summed = "repvgg" in name or "opadd" in name
+    assert set(before) - set(after) == (gone_from(name) if summed else set())
+
+
 # --- weights and graph in two files -----------------------------------------------------------
 
 

@@ -20,7 +20,7 @@ SOURCES = sorted([*CORE.glob("*.py"), *ADAPTERS.glob("*.py")])
 LAYERS = [
     ["errors", "console", "padding", "layouts"],
     # the algebra: NumPy arrays, no names of tensors
-    ["linear"],
+    ["linear", "keras_names"],
     ["geometry", "norm", "rounding"],
     ["layers", "exact"],
     ["algebra"],
@@ -142,7 +142,9 @@ def test_core_reaches_adapters_only_by_name():
 
 def test_adapters_use_the_public_records_only():
     for path in ADAPTERS.glob("*.py"):
-        assert own_imports(path) <= {"checkpoint", "errors", "layouts", "padding"}, path.stem
+        assert own_imports(path) <= {
+            *("checkpoint", "errors", "keras_names", "layouts", "padding"),
+        }, path.stem
 
 
 def test_import_loads_numpy_and_the_standard_library_only():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from importlib import import_module
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class Hdf5Output:
         layout: What it shall hold.
         dtypes: dtype of every tensor whose values are new.
         where: The output's name, for messages.
-        text: Whether texts are written as bytes, which is what Keras 2 expects.
+        text_as_bytes: Whether texts are written as bytes, which is what Keras 2 expects.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Hdf5Output:
 
     def _set_attribute(self, attributes: Any, key: str, value: Any) -> None:
         if isinstance(value, list):
-            self._set_names(attributes, key, value)
+            self._set_names(attributes, key, cast("list[str]", value))
         elif isinstance(value, str) and self._text_as_bytes:
             attributes[key] = value.encode()
         else:
@@ -157,6 +157,8 @@ class Hdf5Output:
         for key, value in item.like.attributes.items():
             if key != "dtype" or dtype == item.like.dtype:
                 self._set_attribute(parent[name].attrs, key, value)
+        if dtype == "bfloat16" != item.like.dtype and not self._text_as_bytes:
+            parent[name].attrs["dtype"] = dtype  # how Keras 3 tells it from other pairs of bytes
 
     def _properties(self, item: Item) -> Any:
         """Return how a new dataset is stored: as the one it takes after."""

@@ -74,7 +74,7 @@ class Tree:
         self.size = source.seek(0, os.SEEK_END)
         self.paths: dict[int, str] = {}  # of the objects seen, by address
         self._where, self._own = where, own
-        with self.guard("the file"):
+        with self.guard("the HDF5 file"):
             # On a Python file HDF5 takes no lock: read-only disks and second readers do no harm.
             self.handle: Any = self.h5.File(source, "r")
             top: Any = self.h5.h5o.open(self.handle.id, b"/")
@@ -199,9 +199,9 @@ class Group:
         with tree.guard(f"group {shown(self.path)}"):
             self._handle.links.iterate(collect, info=True)
             if len(links) + len(tree.paths) > MAX_OBJECTS:
-                raise tree.refusal("the file", f"more than {MAX_OBJECTS} objects")
+                raise tree.refusal("the HDF5 file", f"more than {MAX_OBJECTS} objects")
             if links and self.path.count("/") >= MAX_DEPTH - 1:
-                raise tree.refusal("the file", f"groups nested more than {MAX_DEPTH} deep")
+                raise tree.refusal("the HDF5 file", f"groups nested more than {MAX_DEPTH} deep")
             for raw, kind in links:
                 name = raw.decode()
                 path = f"{self.path}/{name}" if self.path else name

@@ -6,13 +6,13 @@ convolutions stays and takes everything in: the one whose kernel covers the taps
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from reparam.checkpoint import GraphLine
 from reparam_adapters.keras_config import Ref
-from reparam_adapters.keras_layers import LINEAR, NORM, axes, is_linear
+from reparam_adapters.keras_layers import LINEAR, NORMS, axes, channels_first, is_linear
+from reparam_adapters.keras_pairs import own_reason
 from reparam_adapters.keras_scope import (
     Edit,
     Scope,
@@ -24,13 +24,15 @@ from reparam_adapters.keras_scope import (
     written,
 )
 from reparam_adapters.keras_shapes import zero_padding
+from reparam_adapters.keras_sums import signs_of
 from reparam_adapters.keras_taps import Window, area, find_spots
 
 if TYPE_CHECKING:
     from reparam_adapters.keras_config import Layer
 
     Key = tuple[str, int, int]
-    Axes = tuple[int, ...]
+    Places = dict[str, dict[str, str]]
+    """Per convolution, the attributes that say where its taps lie."""
 
 
 @dataclass(slots=True, eq=False)
@@ -58,14 +60,14 @@ class Branch:
 
 def sum_of_branches(scope: Scope, layer: Layer) -> Edit | None:
     """Return how the branches that a layer adds up become one convolution, if they can."""
-    signs = _signs(layer)
+    signs = signs_of(layer)
     if signs is None:
         return None
     branches: list[Branch] = []
     sums: list[str] = [layer.name]
-    _flatten(scope, layer, signs, 1, branches, sums)
+    _flatten(scope, layer, branches, sums, signs=signs)
     convs = [b for b in branches if b.conv is not None]
-    if len(branches) < 2 or not convs or len({b.source for b in branches}) > 1:  # noqa: PLR2004
+    if len(branches) < 2 or not convs or len({b.source for b in branches}) > 1:  # noqa: PLR2004  a sum has two terms
         return None
     placed = _place(scope, branches, convs)
     if isinstance(placed, str):
@@ -81,63 +83,24 @@ def _shown(branch: Branch) -> str:
     return repr(layer.name) if layer else "its input"
 
 
-def _signs(layer: Layer) -> list[int] | None:
-    """Return the signs with which a layer adds its inputs, or None if it does something else."""
-    operation = plus_or_minus(layer)
-    if operation is None:
-        return None
-    return [1, -1] if operation == "Subtract" else [1] * len(layer.calls[0].inputs)
-
-
-def plus_or_minus(layer: Layer) -> str | None:
-    """Return whether a layer adds or subtracts tensors, whatever its class is called.
-
-    Returns:
-        `Add`, `Subtract`, or None.
-    """
-    if len(layer.calls) != 1 or not layer.calls[0].plain or len(layer.calls[0].inputs) < 2:  # noqa: PLR2004
-        return None
-    name = layer.class_name
-    if name == "TFOpLambda":
-        function = str(layer.config.get("function", "")).rpartition(".")[2]
-        name = {"add": "Add", "subtract": "Subtract", "sub": "Subtract"}.get(function, "")
-    elif name == "TensorFlowOpLayer":
-        if layer.config.get("constants"):
-            return None
-        name = {"AddV2": "Add", "Add": "Add", "Sub": "Subtract"}.get(_operation(layer), "")
-    if name == "Add":
-        return name
-    return name if name == "Subtract" and len(layer.calls[0].inputs) == 2 else None  # noqa: PLR2004
-
-
-def _operation(layer: Layer) -> str:
-    """Return the operation of a layer that TensorFlow 2.3 made of a bare operator."""
-    node: Any = layer.config.get("node_def")
-    if isinstance(node, str):
-        try:
-            node = json.loads(node)
-        except (ValueError, RecursionError):
-            return ""
-    return str(cast("dict[str, Any]", node).get("op")) if type(node) is dict else ""
-
-
 def _flatten(
     scope: Scope,
     layer: Layer,
-    signs: list[int],
-    sign: int,
     branches: list[Branch],
     sums: list[str],
+    *,
+    signs: list[int],
+    sign: int = 1,
 ) -> None:
     """Collect the branches of a sum, those of sums within it included."""
     for ref, own in zip(layer.calls[0].inputs, signs, strict=True):
         start, passed, blocked = back(scope, ref)
         inner = scope.model.layers[start.key[0]]
-        below = _signs(inner)
+        below = signs_of(inner)
         free = blocked is None and scope.only_use(start.key)
         if below is not None and free and len(sums) < len(scope.model.layers):
             sums += [*passed, inner.name]
-            _flatten(scope, inner, below, sign * own, branches, sums)
+            _flatten(scope, inner, branches, sums, signs=below, sign=sign * own)
         else:
             branches.append(_branch(scope, ref, sign * own))
 
@@ -147,22 +110,21 @@ def _branch(scope: Scope, ref: Ref, sign: int) -> Branch:
     branch = Branch(sign, ref.key, origin(scope, ref))
     start, passed, blocked = back(scope, ref)
     layer = scope.model.layers[start.key[0]]
-    if blocked or not scope.only_use(start.key) or len(layer.calls) != 1:
+    branch.inner = [] if blocked else passed
+    if blocked or not scope.only_use(start.key) or len(layer.calls) != 1 or layer.twice:
         return branch
-    if layer.class_name == NORM:
-        if scope.training or layer.calls[0].training or len(layer.calls[0].inputs) != 1:
+    if layer.class_name in NORMS:
+        if own_reason(scope, layer):
             return branch
         taken = layer.calls[0].inputs[0]
-        branch.norm, branch.inner, branch.source = layer, passed, origin(scope, taken)
-        before, passed, _ = back(scope, taken)
+        branch.norm, branch.source = layer, origin(scope, taken)
+        before, passed, blocked = back(scope, taken)
+        branch.inner += [] if blocked else passed
         layer = scope.model.layers[before.key[0]]
         if scope.pairs.get(branch.norm.name) != [layer.name] or len(layer.calls) != 1:
             return branch
-        branch.inner = [*branch.inner, *passed]
     elif layer.class_name not in LINEAR or not is_linear(layer.config.get("activation")):
         return branch
-    else:
-        branch.inner = passed
     if not layer.calls[0].inputs:
         return branch
     branch.conv = layer
@@ -178,7 +140,7 @@ def _step_over_padding(scope: Scope, branch: Branch, ref: Ref, rank: int) -> Non
         return
     assert branch.conv is not None
     pads = zero_padding(layer.config.get("padding"), rank)
-    alike = layer.config.get("data_format") == branch.conv.config.get("data_format")
+    alike = channels_first(layer.config) == channels_first(branch.conv.config)
     if pads is not None and len(layer.calls) == 1 and (alike or rank == 1):
         branch.pads = pads
         branch.inner += [*passed, layer.name]
@@ -187,7 +149,7 @@ def _step_over_padding(scope: Scope, branch: Branch, ref: Ref, rank: int) -> Non
 
 def _place(
     scope: Scope, branches: list[Branch], convs: list[Branch]
-) -> tuple[Branch, dict[str, dict[str, str]]] | str:
+) -> tuple[Branch, Places] | str:
     """Find the convolution that can hold all branches, and say where their taps lie.
 
     Returns:
@@ -199,14 +161,14 @@ def _place(
         return "transposed and separable convolutions have no common kernel"
     if len({rank for _, rank in families}) > 1:
         return "they have different numbers of axes"
-    if len({c.config.get("data_format") for c in layers}) > 1:
+    if len({channels_first(c.config) for c in layers}) > 1:
         return "their data formats differ"
     if any(b.norm and not norm_axis_fits(scope, layers[0], b.norm) for b in branches):
         return "a norm does not work on the channel axis"
     shapes = [scope.sizes.of(Ref([*b.end])) for b in branches]
     if len({s for s in shapes if s is not None and None not in s}) > 1:
         return "their outputs have different shapes"
-    if len({c.config.get("filters") for c in layers if c.config.get("filters")}) > 1:
+    if len({str(c.config["filters"]) for c in layers if "filters" in c.config}) > 1:
         return "they give different numbers of channels"
     rank = next(iter(families))[1]
     windows = [_windows(b, rank) for b in branches]
@@ -221,7 +183,7 @@ def _place(
 
 def _choose(
     scope: Scope, branches: list[Branch], windows: list[tuple[Window, ...]], rank: int
-) -> tuple[Branch, dict[str, dict[str, str]]] | str:
+) -> tuple[Branch, Places] | str:
     sizes = _source_size(scope, branches, rank)
     why = "no kernel among them covers the taps of all"
     order = sorted(range(len(branches)), key=lambda i: (-branches[i].sign, -area(windows[i])))
@@ -251,10 +213,11 @@ def _windows(branch: Branch, rank: int) -> tuple[Window, ...] | None:
     config = branch.conv.config
     kernel = axes(config.get("kernel_size"), rank) if rank else ()
     strides, dilation = axes(config.get("strides"), rank), axes(config.get("dilation_rate"), rank)
+    groups = config.get("groups", 1)
     padding = config.get("padding", "valid")
     if kernel is None or strides is None or dilation is None:
         return None
-    if padding not in ("valid", "same", "causal"):
+    if padding not in ("valid", "same", "causal") or type(groups) is not int or groups < 1:
         return None
     pads = branch.pads or ((0, 0),) * rank
     parts = zip(kernel, strides, dilation, pads, strict=True)
@@ -265,8 +228,8 @@ def _source_size(scope: Scope, branches: list[Branch], rank: int) -> list[int | 
     shape = scope.sizes.of(Ref([*branches[0].source]))
     if shape is None or len(shape) != rank + 1:
         return [None] * rank
-    formats = {b.conv.config.get("data_format") for b in branches if b.conv}
-    return list(shape[1:] if "channels_first" in formats else shape[:-1])
+    first = any(channels_first(b.conv.config) for b in branches if b.conv)
+    return list(shape[1:] if first else shape[:-1])
 
 
 def _groups_hold(main: Layer, branch: Branch) -> bool:
@@ -285,7 +248,7 @@ def _attributes(
     windows: list[tuple[Window, ...]],
     spots: list[list[int]],
     main: tuple[Window, ...],
-) -> dict[str, dict[str, str]]:
+) -> Places:
     """Write the places of the taps as `origin` and `dilation`, on the grid of the main kernel.
 
     A tensor that is added as it is has origin 0, which fixes that of all others.
@@ -296,7 +259,7 @@ def _attributes(
         grid = main[axis].dilation
         bare = [s[axis] for b, s in zip(branches, spots, strict=True) if b.conv is None]
         centre.append((bare[0] if bare else max(s[axis] for s in spots)) // grid)
-    extras: dict[str, dict[str, str]] = {}
+    extras: Places = {}
     for branch, window, spot in zip(branches, windows, spots, strict=True):
         if branch.conv is None:
             continue
@@ -318,12 +281,12 @@ def _attributes(
 def _edit(
     scope: Scope,
     main: Branch,
-    extras: dict[str, dict[str, str]],
+    extras: Places,
     branches: list[Branch],
     sums: list[str],
 ) -> Edit:
     norms = [b.norm for b in branches if b.norm is not None]
-    eps = {eps_of(n) for n in norms}
+    eps = {e for n in norms if (e := eps_of(n)) is not None}
     text = ""
     reads: list[str] = []
     for branch in branches:

@@ -8,18 +8,21 @@ graph differs from the original in those places only.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 from reparam.errors import CheckpointError
+from reparam_adapters.keras_json import is_list, is_object
 from reparam_adapters.keras_layers import MODELS
 from reparam_adapters.strict_json import shown
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reparam_adapters.keras_json import Json
+
 DEEPEST = 64
 _ADVICE = "Save the model again with the Keras that made it."
-
-Json = dict[str, Any]
 
 
 @dataclass(slots=True, eq=False)
@@ -63,6 +66,7 @@ class Layer:
         first: 1 for a nested model of Keras 2, whose call 0 made it.
         operator: Whether it is a bare operation of Keras 3, which has no weights group.
         model: The model it is, if it is one.
+        twice: Whether it is the same object as a layer elsewhere in the file.
     """
 
     name: str
@@ -73,6 +77,7 @@ class Layer:
     first: int = 0
     operator: bool = False
     model: Model | None = None
+    twice: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -114,59 +119,78 @@ def parse_config(
         parsed: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{where}: not valid JSON: {error}. {_ADVICE}") from None
-    if type(parsed) is not dict:
+    if not is_object(parsed):
         raise CheckpointError(f"{where}: saw {shown(parsed)}, expected an object. {_ADVICE}")
-    root = cast("Json", parsed)
-    if subclassed and not is_graph(root):
-        return root, None
-    return root, _parse_model(root, where, 0)
+    if subclassed and not is_graph(parsed):
+        return parsed, None
+    model = _parse_model(parsed, where, 0)
+    _mark_shared([*_all_layers(model)])
+    return parsed, model
+
+
+def _all_layers(model: Model) -> Iterator[Layer]:
+    for layer in model.layers.values():
+        yield layer
+        if layer.model is not None:
+            yield from _all_layers(layer.model)
+
+
+def _mark_shared(layers: list[Layer]) -> None:
+    """Note the layers that Keras makes once and uses in several models, told by their number."""
+    numbers: dict[int, list[Layer]] = {}
+    for layer in layers:
+        number = layer.raw.get("shared_object_id")
+        if type(number) is int:
+            numbers.setdefault(number, []).append(layer)
+    for same in numbers.values():
+        for layer in same:
+            layer.twice = len(same) > 1
 
 
 def is_graph(root: Json) -> bool:
     """Whether a model's object describes its graph; that of a subclassed model does not."""
     config = root.get("config")
     if root.get("class_name") not in MODELS:
-        return type(config) is dict and "layers" in config and "output_layers" in config
-    return type(config) is list or (type(config) is dict and "layers" in config)
+        return is_object(config) and "layers" in config and "output_layers" in config
+    return is_list(config) or (is_object(config) and "layers" in config)
 
 
 def references(value: Any, names: set[str]) -> Iterator[Ref]:
     """Yield every reference to a tensor anywhere in a part of a config, outermost first."""
-    if type(value) is dict:
-        node = cast("Json", value)
-        if node.get("class_name") == "__keras_tensor__":
-            config = cast("Json", node.get("config", {}))
-            place = config.get("keras_history")
-            if _is_reference(place, names):
-                yield Ref(cast("list[Any]", place), _shape(config.get("shape")))
+    if is_object(value):
+        if value.get("class_name") == "__keras_tensor__":
+            config: Any = value.get("config")
+            place: Any = config.get("keras_history") if is_object(config) else None
+            if is_object(config) and _is_reference(place, names):
+                yield Ref(place, _shape(config.get("shape")))
             return
-        for child in node.values():
+        for child in value.values():
             yield from references(child, names)
-    elif type(value) is list:
-        items = cast("list[Any]", value)
-        if _is_reference(items, names):
-            yield Ref(items)
-            items = items[3:]
-        for child in items:
+    elif is_list(value):
+        own = _is_reference(value, names)
+        if own:
+            yield Ref(value)
+        for child in value[3 if own else 0 :]:
             yield from references(child, names)
 
 
 def _is_reference(value: Any, names: set[str]) -> bool:
+    """Whether a value is `[layer, call, output]`, in Keras 2 perhaps with keyword arguments."""
     return (
-        type(value) is list
-        and len(cast("list[Any]", value)) in (3, 4)
+        is_list(value)
+        and len(value) in (3, 4)
         and isinstance(value[0], str)
         and type(value[1]) is int
         and type(value[2]) is int
-        and (len(cast("list[Any]", value)) == 3 or type(value[3]) is dict)  # noqa: PLR2004
+        and all(is_object(keywords) for keywords in value[3:])
         and value[0] in names
     )
 
 
 def _shape(value: Any) -> tuple[int | None, ...] | None:
-    if type(value) is not list:
+    if not is_list(value):
         return None
-    axes = cast("list[Any]", value)[1:]
+    axes = value[1:]
     return tuple(axes) if all(a is None or type(a) is int for a in axes) else None
 
 
@@ -179,12 +203,12 @@ def _parse_model(root: Json, where: str, depth: int) -> Model:
             "in its code and not in the file. Save its weights (model.save_weights) and fuse those."
         )
     config: Any = root["config"]
-    raw: Any = config if type(config) is list else config["layers"]
-    if type(raw) is not list or not all(type(x) is dict for x in cast("list[Any]", raw)):
+    settings: Json = {} if is_list(config) else config
+    raw: Any = config if is_list(config) else settings["layers"]
+    if not is_list(raw) or not all(is_object(x) for x in raw):
         raise CheckpointError(f"{where}: 'layers' is {shown(raw)}, expected objects. {_ADVICE}")
-    objects = cast("list[Json]", raw)
     layers: dict[str, Layer] = {}
-    for item in objects:
+    for item in raw:
         layer = _parse_layer(item, where, depth)
         if layer.name in layers:
             raise CheckpointError(
@@ -192,32 +216,38 @@ def _parse_model(root: Json, where: str, depth: int) -> Model:
                 f"{_ADVICE}"
             )
         layers[layer.name] = layer
-    sequential = type(config) is list or "input_layers" not in config
-    if sequential:
-        return _chain(layers, objects)
+    if "input_layers" not in settings:
+        return _chain(layers, raw)
+    _read_calls(layers, where)
     names = set(layers)
-    for layer in layers.values():
-        nodes = layer.raw.get("inbound_nodes", [])
-        if type(nodes) is not list:
-            raise CheckpointError(
-                f"{where}: layer {shown(layer.name)}: inbound_nodes is {shown(nodes)}, expected a "
-                f"list. {_ADVICE}"
-            )
-        layer.calls = [_parse_call(node, names) for node in cast("list[Any]", nodes)]
-    outputs = list(references(config.get("output_layers"), names))
+    outputs = list(references(settings.get("output_layers"), names))
     if not outputs:
         raise CheckpointError(f"{where}: the model has no outputs. {_ADVICE}")
-    model = Model(layers, outputs, objects, sequential=False)
-    model.inputs = list(references(config.get("input_layers"), names))
+    model = Model(layers, outputs, raw, sequential=False)
+    model.inputs = list(references(settings.get("input_layers"), names))
     _number_calls(model)
     return model
 
 
+def _read_calls(layers: dict[str, Layer], where: str) -> None:
+    """Read the calls of all layers of a graph."""
+    names = set(layers)
+    for layer in layers.values():
+        nodes: Any = layer.raw.get("inbound_nodes", [])
+        if not is_list(nodes):
+            raise CheckpointError(
+                f"{where}: layer {shown(layer.name)}: inbound_nodes is {shown(nodes)}, expected a "
+                f"list. {_ADVICE}"
+            )
+        layer.calls = [_parse_call(node, names) for node in nodes]
+
+
 def _parse_layer(item: Json, where: str, depth: int) -> Layer:
-    class_name, config = item.get("class_name"), item.get("config")
-    if not isinstance(class_name, str) or not isinstance(config, dict | list):
+    class_name: Any = item.get("class_name")
+    config: Any = item.get("config")
+    if not isinstance(class_name, str) or not (is_object(config) or is_list(config)):
         raise CheckpointError(f"{where}: saw {shown(item)}, expected a layer. {_ADVICE}")
-    settings = cast("Json", config) if type(config) is dict else {}
+    settings: Json = config if is_object(config) else {}
     name = item.get("name") or settings.get("name")
     if not isinstance(name, str) or not name:
         raise CheckpointError(f"{where}: {shown(item)}: expected a layer with a name. {_ADVICE}")
@@ -239,22 +269,22 @@ def _is_operator(item: Json) -> bool:
     HDF5 files of Keras 3 name no modules: the operator takes its tensors one by one, the layer as
     one list.
     """
-    nodes = item.get("inbound_nodes")
-    if type(nodes) is not list or not nodes or type(nodes[0]) is not dict:
+    nodes: Any = item.get("inbound_nodes")
+    first: Any = nodes[0] if is_list(nodes) and nodes else None
+    if item.get("class_name") not in ("Add", "Subtract") or not is_object(first):
         return False
-    arguments = cast("Json", nodes[0]).get("args")
-    if item.get("class_name") not in ("Add", "Subtract") or type(arguments) is not list:
-        return False
-    return len(cast("list[Any]", arguments)) > 1
+    arguments = first.get("args")
+    return is_list(arguments) and len(arguments) > 1
 
 
 def _parse_call(node: Any, names: set[str]) -> Call:
     inputs = list(references(node, names))
-    if type(node) is dict:
-        kwargs = cast("Json", node.get("kwargs") or {})
-        arguments: Any = cast("Json", node).get("args", [])
-        inner: Any = arguments[0] if len(arguments) == 1 else arguments
-        items = cast("list[Any]", inner) if type(inner) is list else [inner]
+    if is_object(node):
+        given: Any = node.get("kwargs")
+        kwargs: Json = given if is_object(given) else {}
+        arguments: Any = node.get("args")
+        inner: Any = arguments[0] if is_list(arguments) and len(arguments) == 1 else arguments
+        items = inner if is_list(inner) else [inner]
         plain = all(next(references(i, names), None) is not None for i in items)
         return Call(inputs, training=_truthy(kwargs.get("training")), plain=plain)
     training = any(_truthy(kwargs.get("training")) for kwargs in _keywords(node))
@@ -264,10 +294,10 @@ def _parse_call(node: Any, names: set[str]) -> Call:
 
 def _keywords(node: Any) -> Iterator[Json]:
     """Yield the keyword arguments that Keras 2 puts behind the references of a call."""
-    if type(node) is dict:
-        yield cast("Json", node)
-    elif type(node) is list:
-        for child in cast("list[Any]", node):
+    if is_object(node):
+        yield node
+    elif is_list(node):
+        for child in node:
             yield from _keywords(child)
 
 

@@ -133,34 +133,40 @@ def _legacy_name(item: Item, items: list[Item]) -> str:
 
 
 def _chain(tops: Mapping[str, list[Item]], where: str) -> list[str]:
-    """Order objects so that each takes as many channels as the one before gives."""
-    left = list(tops)
+    """Order objects so that each takes what the one before gives; linear layers come last.
+
+    Kernels of grouped convolutions tell only what one group takes.
+    """
     ends = {top: _ends(items) for top, items in tops.items()}
-    if any(e is None for e in ends.values()):
-        raise _unordered(where, next(t for t, e in ends.items() if e is None))
-    channels = {top: e for top, e in ends.items() if e is not None}
-    given = {out for _, out in channels.values()}
-    starts = [top for top in left if channels[top][0] not in given] or left[:1]
-    order = [starts[0]]
-    left.remove(starts[0])
+    left = sorted(tops, key=lambda top: all(len(i.shape) < 3 for i in tops[top]))  # noqa: PLR2004  a head
+    width: int | None = None
+    order: list[str] = []
+    given = {out for _, out in ends.values()}
     while left:
-        width = channels[order[-1]][1]
-        after = next((top for top in left if channels[top][0] == width), None)
-        if after is None:
+        after = [t for t in left if width in (None, ends[t][0])] if order else []
+        if not order:
+            after = [t for t in left if ends[t][0] not in given] or left
+        elif width is not None and not after:
+            after = [t for t in left if ends[t][0] and width % ends[t][0] == 0]
+        if not after:
             raise _unordered(where, left[0])
-        order.append(after)
-        left.remove(after)
+        order.append(after[0])
+        left.remove(after[0])
+        width = ends[after[0]][1] or width
     return order
 
 
-def _ends(items: list[Item]) -> tuple[int, int] | None:
-    """Return the channels that the first kernel of an object takes and its last one gives."""
+def _ends(items: list[Item]) -> tuple[int, int]:
+    """Return the channels that the first kernel of an object takes and its last one gives.
+
+    Objects without kernels take and give 0: nothing tells.
+    """
     kernels = [i for i in items if i.tensor.endswith(".weight") and len(i.shape) > 1]
     if not kernels:
-        return None
-    first = torch_shape(kernels[0].kind, kernels[0].shape)
-    last = torch_shape(kernels[-1].kind, kernels[-1].shape)
-    return first[1], last[0]
+        return 0, 0
+    first, last = kernels[0], kernels[-1]
+    takes = first.shape[-1] if first.kind == "transposed" else first.shape[-2]
+    return takes, torch_shape(last.kind, last.shape)[0 if last.kind != "transposed" else 1]
 
 
 def _unordered(where: str, top: str) -> CheckpointError:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from reparam.checkpoint import Graph
 from reparam_adapters.keras_branches import sum_of_branches
-from reparam_adapters.keras_layers import NORM
+from reparam_adapters.keras_layers import NORMS
 from reparam_adapters.keras_pairs import find_pair, pair_edit
 from reparam_adapters.keras_scope import Edit, Scope, uses_of
-from reparam_adapters.keras_shapes import Sizes
 
 if TYPE_CHECKING:
     from reparam_adapters.keras_config import Model
+    from reparam_adapters.keras_shapes import Sizes
 
 
 def find_edits(model: Model, sizes: Sizes, assumed: tuple[str, ...]) -> tuple[Graph, list[Edit]]:
@@ -47,7 +47,7 @@ def _descend(
 ) -> None:
     scope = Scope(model, prefix, sizes, training, uses_of(model))
     for layer in model.layers.values():
-        if layer.class_name == NORM and (reason := find_pair(scope, layer)):
+        if layer.class_name in NORMS and (reason := find_pair(scope, layer)):
             scope.stays[layer.name] = reason
     gone: set[str] = set()
     for layer in reversed(model.layers.values()):  # the last sum of a + b + c holds the others
@@ -63,7 +63,7 @@ def _descend(
             _descend(
                 layer.model,
                 f"{prefix}{layer.name}.",
-                sizes.nested.get(layer.name) or Sizes(layer.model),
+                sizes.nested(layer),
                 training=training or any(call.training for call in layer.calls),
                 edits=edits,
                 stays=stays,

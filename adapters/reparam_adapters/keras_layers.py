@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from reparam_adapters.keras_json import is_list, is_object
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -27,7 +29,11 @@ LINEAR: dict[str, tuple[Family, int]] = {
 }
 """Layers a norm can be fused into: what kind, and how many spatial axes."""
 
-NORM = "BatchNormalization"
+NORMS = (
+    "BatchNormalization",
+    *("BatchNormalizationV1", "BatchNormalizationV2", "SyncBatchNormalization"),
+)
+"""Batch norms; at inference they all compute the same."""
 
 MODELS = ("Functional", "Model", "Sequential")
 
@@ -60,8 +66,8 @@ class Slot:
 
 def slots(class_name: str, config: Config) -> tuple[Slot, ...] | None:
     """Return the variables of a layer in the order of Keras, or None for a layer of no interest."""
-    if class_name == NORM:
-        found = []
+    if class_name in NORMS:
+        found: list[Slot] = []
         if config.get("scale", True):
             found.append(Slot("", "weight", "vector", ("gamma",)))
         if config.get("center", True):
@@ -95,18 +101,20 @@ def passes_on(class_name: str, config: Config) -> bool:
 
 def is_linear(activation: Any) -> bool:
     """Whether a configured activation is the identity."""
-    if type(activation) is dict:
-        name: Any = activation.get("config")
-        activation = name if isinstance(name, str) else activation.get("class_name")
-    return activation in (None, "linear")
+    return _activation_name(activation) in (None, "linear")
 
 
 def shown_activation(activation: Any) -> str:
     """Return the name of a configured activation, for messages."""
-    if type(activation) is dict:
-        inner: Any = activation.get("config")
-        return str(inner if isinstance(inner, str) else activation.get("class_name"))[:60]
-    return str(activation)[:60]
+    return str(_activation_name(activation))[:60]
+
+
+def _activation_name(activation: Any) -> Any:
+    """Return what stands for an activation: Keras 3 may write an object around its name."""
+    if not is_object(activation):
+        return activation
+    name = activation.get("config")
+    return name if isinstance(name, str) else activation.get("class_name")
 
 
 def axes(value: Any, rank: int, default: int = 1) -> tuple[int, ...] | None:
@@ -115,13 +123,9 @@ def axes(value: Any, rank: int, default: int = 1) -> tuple[int, ...] | None:
         value = default
     if type(value) is int:
         value = [value] * rank
-    if (
-        not isinstance(value, list | tuple)
-        or len(value) != rank  # pyright: ignore[reportUnknownArgumentType]
-        or not all(type(v) is int and 0 < v < 1 << 20 for v in value)  # pyright: ignore[reportUnknownVariableType]
-    ):
+    if not is_list(value) or len(value) != rank:
         return None
-    return tuple(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    return tuple(value) if all(type(v) is int and 0 < v < 1 << 20 for v in value) else None
 
 
 def snake_case(class_name: str) -> str:
@@ -129,3 +133,8 @@ def snake_case(class_name: str) -> str:
     name = re.sub(r"\W+", "", class_name)
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def channels_first(config: Config) -> bool:
+    """Whether the channels stand before the spatial axes; a format not stated puts them last."""
+    return config.get("data_format") == "channels_first"

@@ -7,9 +7,11 @@ directly behind its kernel.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from reparam.errors import CheckpointError
+from reparam.keras_names import count_from_zero
 from reparam_adapters.hdf5_tree import Dataset
 from reparam_adapters.keras_layers import slots
 from reparam_adapters.keras_store import (
@@ -18,7 +20,6 @@ from reparam_adapters.keras_store import (
     Layout,
     Stored,
     guess,
-    renumbered,
     role_name,
     walk_layers,
 )
@@ -157,7 +158,7 @@ def _name_by_config(store: LegacyStore, name: str, layer: Layer, found: dict[str
         if wanted is None:
             continue
         for slot in wanted:
-            entry = _pick(left, part.name, slot.names, nested=layer.model is not None)
+            entry = _pick(left, path, part, slot.names, nested=layer.model is not None)
             if entry is None:
                 raise CheckpointError(
                     f"{store.where}: layer {shown(path)} ({part.class_name}) should have a "
@@ -171,21 +172,24 @@ def _name_by_config(store: LegacyStore, name: str, layer: Layer, found: dict[str
 
 
 def _pick(
-    entries: list[Entry], layer: str, variables: tuple[str, ...], *, nested: bool
+    entries: list[Entry], path: str, layer: Layer, variables: tuple[str, ...], *, nested: bool
 ) -> Entry | None:
-    """Return the first weight that is this variable of this layer.
+    """Return the weight that is this variable of this layer.
 
-    Lists are in the order of the layers, so the first of several layers of one name comes first.
+    Layers of nested models may share a name, and frozen ones are listed behind all others: the one
+    whose path agrees furthest up is meant.
     """
+    whole = path.replace(".", "/").split("/")
+    found: list[tuple[int, int, Entry]] = []
     for entry in entries:
-        plain = entry.name.removesuffix(":0")
-        for variable in variables:
-            ending = f"{layer}/{variable}"
-            if plain == ending or plain.endswith(f"/{ending}"):
-                return entry
-            if not nested and entry.variable == variable:
-                return entry
-    return None
+        stem = entry.name.removesuffix(":0").rpartition("/")[0]
+        ours = stem == layer.name or stem.endswith(f"/{layer.name}")
+        if entry.variable in variables and (ours or not nested):
+            parts = stem.split("/")
+            pairs = zip(reversed(parts), reversed(whole), strict=False)
+            agree = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+            found.append((agree, -len(parts), entry))
+    return max(found, key=lambda f: f[:2])[2] if found else None
 
 
 def _name_by_paths(store: LegacyStore) -> dict[str, Stored]:
@@ -194,13 +198,13 @@ def _name_by_paths(store: LegacyStore) -> dict[str, Stored]:
         for layer, entries in store.layers.items()
         for entry in entries
     }
-    deep = any(len(path) > 2 for path in paths.values())  # noqa: PLR2004
-    shorter = _count_from_zero([p[:-1] for p in paths.values()], top=deep)
+    deep = any(len(path) > 2 for path in paths.values())  # noqa: PLR2004  layer, variable
+    shorter = count_from_zero([p[:-1] for p in paths.values()], top=deep)
     grouped: dict[str, list[Entry]] = {}
     for layer, entries in store.layers.items():
         for entry in entries:
             path = paths[layer, entry.name][:-1]
-            grouped.setdefault(shorter[tuple(path)], []).append(entry)
+            grouped.setdefault(shorter[path], []).append(entry)
     found: dict[str, Stored] = {}
     for called_path, entries in grouped.items():
         names = [e.variable for e in entries]
@@ -216,7 +220,7 @@ def _name_by_paths(store: LegacyStore) -> dict[str, Stored]:
     return found
 
 
-def _path(layer: str, weight: str) -> list[str]:
+def _path(layer: str, weight: str) -> tuple[str, ...]:
     """Return the names from the layer's own down to the variable's.
 
     Keras may put the names of the model and of the layer in front once more.
@@ -225,23 +229,7 @@ def _path(layer: str, weight: str) -> list[str]:
     marked = f"/{plain}/"
     if f"/{layer}/" in marked:
         plain = marked[marked.index(f"/{layer}/") + len(layer) + 2 : -1]
-    return [layer, *plain.split("/")]
-
-
-def _count_from_zero(paths: list[list[str]], *, top: bool) -> dict[tuple[str, ...], str]:
-    """Renumber what Keras numbered at every level below the layers, and the layers if `top`."""
-    children: dict[tuple[str, ...], list[str]] = {}
-    for path in paths:
-        for depth, name in enumerate(path):
-            children.setdefault(tuple(path[:depth]), []).append(name)
-    counted = {
-        parent: renumbered(names) if parent or top else {n: n for n in names}
-        for parent, names in children.items()
-    }
-    return {
-        tuple(path): ".".join(counted[tuple(path[:i])][name] for i, name in enumerate(path))
-        for path in paths
-    }
+    return layer, *plain.split("/")
 
 
 def legacy_layout(
@@ -269,9 +257,11 @@ def legacy_layout(
             stored = by_path[entry.data.path]
             path, _, role = stored.name.rpartition(".")
             if role == "weight" and path in replaced:
-                kept += _new_layer(layout, change, home, path, replaced[path], entry, stored.kind)
+                kept += _new_layer(
+                    layout, change, stored, home=home, new=replaced[path], entry=entry
+                )
             elif stored.name not in change.gone:
-                kept += _old_weight(layout, change, home, stored, entry, named)
+                kept += _old_weight(layout, change, stored, home=home, entry=entry, named=named)
         if layer in change.dropped or (entries and not kept):
             continue
         layout.groups[home] = {"weight_names": kept}
@@ -284,8 +274,9 @@ def legacy_layout(
 def _old_weight(
     layout: Layout,
     change: Change,
-    home: str,
     stored: Stored,
+    *,
+    home: str,
     entry: Entry,
     named: dict[str, Stored],
 ) -> list[str]:
@@ -309,13 +300,14 @@ def _old_weight(
 def _new_layer(
     layout: Layout,
     change: Change,
+    stored: Stored,
+    *,
     home: str,
-    first: str,
     new: str,
     entry: Entry,
-    kind: Kind,
 ) -> list[str]:
     """Add a layer that the source does not have in the place of the first one it is made of."""
+    first = stored.name.rpartition(".")[0]
     below = len(first.split(".")) - len(new.split(".")) + 1
     stem = entry.name.removesuffix(":0").split("/")[: -1 - below]
     end = ":0" if entry.name.endswith(":0") else ""
@@ -326,7 +318,7 @@ def _new_layer(
             continue
         names.append("/".join([*stem, new.rpartition(".")[2], variable]) + end)
         shape = entry.data.shape if role == "weight" else change.made[tensor]
-        own: Kind = kind if role == "weight" else "vector"
+        own: Kind = stored.kind if role == "weight" else "vector"
         layout.items.append(
             Item(f"{home}/{names[-1]}", tensor, own, shape, entry.data, copied=False)
         )

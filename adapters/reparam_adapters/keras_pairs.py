@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from reparam.checkpoint import GraphLine
@@ -16,6 +15,7 @@ from reparam_adapters.keras_scope import (
     norm_axis_fits,
     written,
 )
+from reparam_adapters.strict_json import shown
 
 if TYPE_CHECKING:
     from reparam_adapters.keras_config import Layer
@@ -23,18 +23,10 @@ if TYPE_CHECKING:
 
 def find_pair(scope: Scope, norm: Layer) -> str | None:
     """Note the convolutions that a norm follows, or return why it stays."""
-    if scope.training or any(call.training for call in norm.calls):
-        return "called with training=True: it takes the statistics of the batch at inference"
-    if not norm.calls:
-        return "never called"
-    if not 0 <= eps_of(norm) < math.inf:
-        return f"epsilon is {norm.config.get('epsilon')!r}, expected a number of at least 0"
+    if reason := own_reason(scope, norm):
+        return reason
     convs: list[str] = []
     for call in norm.calls:
-        if not call.inputs:
-            return "it is the first layer of the model"
-        if len(call.inputs) != 1:
-            return "called with something besides one input (a mask?)"
         start, _, blocked = back(scope, call.inputs[0])
         if blocked:
             return blocked
@@ -51,6 +43,23 @@ def find_pair(scope: Scope, norm: Layer) -> str | None:
                 f"{name!r} is called {len(conv.calls)} times, and not always with a norm after it"
             )
     scope.pairs[norm.name] = list(dict.fromkeys(convs))
+    return None
+
+
+def own_reason(scope: Scope, norm: Layer) -> str | None:
+    """Return why a norm stays, whatever it follows."""
+    if scope.training or any(call.training for call in norm.calls):
+        return "called with training=True: it takes the statistics of the batch at inference"
+    if not norm.calls:
+        return "never called"
+    if norm.twice:
+        return "it is a layer of another model too"
+    if eps_of(norm) is None:
+        return f"epsilon is {shown(norm.config.get('epsilon'))}, expected a number of at least 0"
+    if not all(call.inputs for call in norm.calls):
+        return "it is the first layer of the model"
+    if any(len(call.inputs) != 1 for call in norm.calls):
+        return "called with something besides one input (a mask?)"
     return None
 
 
@@ -74,6 +83,11 @@ def _no_conv(scope: Scope, norm: Layer, before: Layer) -> str:
 
 def _conv_reason(scope: Scope, conv: Layer, norm: Layer) -> str | None:
     """Return why a norm cannot be fused into the linear layer before it."""
+    if conv.twice:
+        return f"{conv.name!r} is a layer of another model too"
+    groups = conv.config.get("groups", 1)
+    if type(groups) is not int or groups < 1:
+        return f"groups of {conv.name!r} is {shown(groups)}, expected a number of at least 1"
     activation = conv.config.get("activation")
     if not is_linear(activation):
         return f"{conv.name!r} has an activation of its own ({shown_activation(activation)})"
@@ -96,6 +110,7 @@ def pair_edit(scope: Scope, norm: str, convs: list[str]) -> Edit:
     layer = scope.model.layers[norm]
     path = scope.path(norm)
     eps = eps_of(layer)
+    assert eps is not None
     shared = (path,) if len(convs) > 1 else ()
     targets = [scope.target(scope.model.layers[c]) for c in convs]
     lines = tuple(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -27,10 +27,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reparam.checkpoint import Graph
-    from reparam_adapters.keras_config import Json, Model
+    from reparam_adapters.hdf5_tree import Group
+    from reparam_adapters.keras_config import Model
+    from reparam_adapters.keras_json import Json
     from reparam_adapters.keras_scope import Edit
     from reparam_adapters.keras_sources import Source
     from reparam_adapters.keras_store import Stored
+
+
+def _malformed(where: str, error: object) -> CheckpointError:
+    """Return the error about a config; what is wrong in one is endless, and none is trusted."""
+    if isinstance(error, CheckpointError):
+        return error
+    return CheckpointError(
+        f"{where}: not the config of a Keras model: {shown(str(error))}. Save the model again with "
+        "the Keras that made it."
+    )
 
 
 class KerasReader:
@@ -72,22 +84,27 @@ class KerasReader:
             text, where = hints.config.read_bytes(), str(hints.config)
         if text is None:
             return
-        config, model = parse_config(text, where, subclassed=self.source.kind == "archive")
-        if model is None:  # a subclassed model in a .keras file: weights only
-            return
-        self.config, self.model = config, model
-        sizes = with_input_size(model, hints.input_size, str(self._path))
         assumed: tuple[str, ...] = ()
         if hints.input_size is not None:
             size = "x".join(map(str, hints.input_size))
             assumed = (f"input of {size} pixels (--input-size)",)
-        self._graph, self.edits = find_edits(model, sizes, assumed)
+        try:
+            config, model = parse_config(text, where, subclassed=self.source.kind == "archive")
+            if model is None:  # a subclassed model in a .keras file: weights only
+                return
+            sizes = with_input_size(model, hints.input_size, str(self._path))
+            self._graph, self.edits = find_edits(model, sizes, assumed)
+        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+            raise _malformed(where, error) from error
+        except RecursionError as error:
+            raise _malformed(where, "nested too deeply") from error
+        self.config, self.model = config, model
 
     def _read_weights(self) -> None:
         base = self.source.base
         self.store: LegacyStore | V3Store
         if self.source.kind in ("model", "legacy"):
-            self.store = read_legacy(base, str(self._path))  # type: ignore[arg-type]
+            self.store = read_legacy(cast("Group", base), str(self._path))  # shards have no lists
             self.named: dict[str, Stored] = name_legacy(self.store, self.model)
         else:
             self.store = read_v3(base, str(self._path))
@@ -98,6 +115,11 @@ class KerasReader:
                 for name in sorted(self.named)
             }
         )
+
+    @property
+    def given_config(self) -> Path | None:
+        """The file that the user gave for the graph."""
+        return self._hints.config
 
     @property
     def path(self) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from reparam.errors import CheckpointError
 from reparam_adapters.keras_config import Model, all_references
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from reparam.checkpoint import TensorInfo
-    from reparam_adapters.keras_config import Json
+    from reparam_adapters.keras_json import Json
     from reparam_adapters.keras_scope import Edit
 
     Key = tuple[str, int, int]
@@ -92,7 +92,8 @@ def rewrite(root: Json, edits: Sequence[Edit], outputs: Mapping[str, TensorInfo]
 
 
 def _own_name(item: Json) -> Any:
-    return cast("Json", item.get("config", {})).get("name")
+    config: Json = item.get("config", {})
+    return config.get("name")
 
 
 def _move(model: Model, moved: Mapping[Key, Key]) -> None:

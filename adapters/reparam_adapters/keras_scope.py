@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from reparam_adapters.keras_layers import LINEAR, passes_on
+from reparam_adapters.keras_json import is_list
+from reparam_adapters.keras_layers import LINEAR, channels_first, passes_on
 
 if TYPE_CHECKING:
     from reparam.checkpoint import GraphLine
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from reparam_adapters.keras_shapes import Sizes
 
     Key = tuple[str, int, int]
+
+
+LARGEST_EPS = 1e300
+"""Beyond it nothing is a constant that stabilises a division."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ class Scope:
         sizes: Shapes of its tensors.
         training: Whether somebody calls it in training mode.
         uses: Every tensor with the calls that take it; the empty name stands for an output.
-        stays: Norms that cannot be fused, by path.
+        stays: Norms that cannot be fused, by name, and why.
         pairs: Norm to the convolutions before it.
         notes: What could not be summed.
     """
@@ -99,7 +104,7 @@ def back(scope: Scope, ref: Ref) -> tuple[Ref, list[str], str | None]:
     """
     passed: list[str] = []
     while (before := _silent_input(scope, ref)) is not None:
-        if not scope.only_use(ref.key):
+        if not scope.only_use(ref.key) or ref.key[0] in passed:  # or a ring, in a broken config
             return ref, passed, f"the output of {ref.key[0]!r} is used elsewhere too"
         passed.append(ref.key[0])
         ref = before
@@ -108,7 +113,9 @@ def back(scope: Scope, ref: Ref) -> tuple[Ref, list[str], str | None]:
 
 def origin(scope: Scope, ref: Ref) -> tuple[str, int, int]:
     """Return the tensor that a tensor is a copy of at inference, whoever else takes it."""
-    while (before := _silent_input(scope, ref)) is not None:
+    passed: set[str] = set()
+    while (before := _silent_input(scope, ref)) is not None and ref.key[0] not in passed:
+        passed.add(ref.key[0])
         ref = before
     return ref.key
 
@@ -126,25 +133,24 @@ def _silent_input(scope: Scope, ref: Ref) -> Ref | None:
 
 def norm_axis_fits(scope: Scope, conv: Layer, norm: Layer) -> bool:
     """Whether a norm works on the channels that a linear layer gives."""
-    axis = norm.config.get("axis", -1)
-    if isinstance(axis, list):
-        if len(axis) != 1:  # pyright: ignore[reportUnknownArgumentType]
-            return False
-        axis = axis[0]  # pyright: ignore[reportUnknownVariableType]
-    if type(axis) is not int:  # pyright: ignore[reportUnknownArgumentType]
+    axis: Any = norm.config.get("axis", -1)
+    if is_list(axis) and len(axis) == 1:
+        axis = axis[0]
+    if type(axis) is not int:
         return False
     family, rank = LINEAR[conv.class_name]
     if family == "dense":
         shape = scope.sizes.of(conv.calls[0].inputs[0]) if conv.calls[0].inputs else None
         return axis == -1 or (shape is not None and axis == len(shape))
-    place = 1 if conv.config.get("data_format") == "channels_first" else rank + 1
+    place = 1 if channels_first(conv.config) else rank + 1
     return axis in (place, place - rank - 2)
 
 
-def eps_of(norm: Layer) -> float:
-    """Return a norm's constant; Keras' default is 1e-3."""
-    eps = norm.config.get("epsilon", 1e-3)
-    return float(eps) if isinstance(eps, int | float) else -1.0
+def eps_of(norm: Layer) -> float | None:
+    """Return a norm's constant, 1e-3 if it states none; None for what is no such constant."""
+    eps: Any = norm.config.get("epsilon", 1e-3)
+    known = type(eps) in (int, float) and 0 <= eps <= LARGEST_EPS
+    return float(eps) if known else None
 
 
 def attributes(layer: Layer) -> dict[str, str]:

@@ -7,10 +7,12 @@ axis that is not known; no shape at all is None.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from reparam.errors import CheckpointError
-from reparam_adapters.keras_layers import LINEAR, NORM, axes, passes_on
+from reparam_adapters.keras_json import is_list
+from reparam_adapters.keras_layers import LINEAR, NORMS, axes, channels_first, passes_on
+from reparam_adapters.keras_sums import plus_or_minus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,10 +22,11 @@ if TYPE_CHECKING:
     Shape = tuple[int | None, ...]
     Key = tuple[str, int, int]
 
-_UNCHANGED = ("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "ThresholdedReLU", "Rescaling")
-_ALSO_UNCHANGED = ("LayerNormalization", "GroupNormalization", "UnitNormalization", "Normalization")
+_UNCHANGED = (
+    *("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "ThresholdedReLU", "Rescaling"),
+    *("LayerNormalization", "GroupNormalization", "UnitNormalization", "Normalization"),
+)
 _MERGES = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")
-_OPERATORS = ("TFOpLambda", "TensorFlowOpLayer")
 
 
 class Sizes:
@@ -32,14 +35,35 @@ class Sizes:
     Args:
         model: The model.
         inputs: Shapes of its inputs; where missing, what the config says.
+        done: Shapes of nested models by their inputs, so that none is gone through twice.
     """
 
-    def __init__(self, model: Model, inputs: Sequence[Shape | None] = ()) -> None:
+    def __init__(
+        self,
+        model: Model,
+        inputs: Sequence[Shape | None] = (),
+        done: dict[tuple[object, ...], Sizes] | None = None,
+    ) -> None:
         self.model = model
         self.known: dict[Key, Shape] = {}
-        self.nested: dict[str, Sizes] = {}
+        self._done: dict[tuple[object, ...], Sizes] = {} if done is None else done
+        self._inner: dict[str, list[Sizes]] = {}
         self._start(inputs)
         self._spread()
+
+    def nested(self, layer: Layer) -> Sizes:
+        """Return the shapes within a nested model, as far as all its calls agree in them."""
+        assert layer.model is not None
+        found = self._inner.get(layer.name, [])
+        if len(found) == len(layer.calls) and len({id(s) for s in found}) == 1:
+            return found[0]
+        return self._within(layer.model, ())
+
+    def _within(self, model: Model, inputs: Sequence[Shape | None]) -> Sizes:
+        key = id(model), *inputs
+        if key not in self._done:
+            self._done[key] = Sizes(model, inputs, self._done)
+        return self._done[key]
 
     def of(self, ref: Ref) -> Shape | None:
         """Return the shape of a tensor."""
@@ -80,11 +104,8 @@ class Sizes:
     def _call(self, layer: Layer, number: int, shapes: list[Shape]) -> None:
         key = layer.name, number + layer.first, 0
         if layer.model is not None:
-            inner = Sizes(layer.model, shapes)
-            if number == 0:
-                self.nested[layer.name] = inner
-            elif self.nested[layer.name].known != inner.known:
-                self.nested[layer.name] = Sizes(layer.model, [None] * len(shapes))
+            inner = self._within(layer.model, shapes)
+            self._inner.setdefault(layer.name, []).append(inner)
             for index, ref in enumerate(layer.model.outputs):
                 found = inner.of(ref)
                 if found is not None:
@@ -132,11 +153,11 @@ def _shown(size: Sequence[int | None]) -> str:
 
 
 def _image_axis(model: Model) -> int:
-    """Return where the spatial axes of the inputs begin: 1 if the convolutions say channels_first."""
+    """Return where the spatial axes of the inputs begin: at 1 if a layer says channels_first."""
     for layer in model.layers.values():
         if layer.model is not None and _image_axis(layer.model):
             return 1
-        if layer.config.get("data_format") == "channels_first":
+        if channels_first(layer.config):
             return 1
     return 0
 
@@ -145,8 +166,8 @@ def _stated(layer: Layer) -> Shape | None:
     """Return the input shape that a layer's own config states."""
     for key in ("batch_input_shape", "batch_shape", "build_input_shape"):
         value = layer.config.get(key)
-        if type(value) is list and value:
-            shape = cast("list[Any]", value)[1:]
+        if is_list(value) and value:
+            shape = value[1:]
             if all(n is None or (type(n) is int and n > 0) for n in shape):
                 return tuple(shape)
     if layer.model is not None and layer.model.layers:
@@ -163,11 +184,10 @@ def _merge(first: Shape | None, second: Shape | None) -> Shape | None:
 def _outgoing(layer: Layer, shapes: list[Shape]) -> Shape | None:
     """Return what a layer gives for inputs of these shapes; None if its class is not known."""
     name, config, shape = layer.class_name, layer.config, shapes[0]
-    if name in (NORM, *_UNCHANGED, *_ALSO_UNCHANGED) or passes_on(name, config):
+    if name in (*NORMS, *_UNCHANGED) or passes_on(name, config):
         return shape
-    if name in _MERGES or name in _OPERATORS:
-        known = [s for s in shapes if len(s) == len(shape)]
-        return shape if all(s == shape for s in known) and len(known) == len(shapes) else None
+    if name in _MERGES or plus_or_minus(layer):
+        return _broadcast(shapes)
     if name == "Concatenate":
         return _concatenated(shapes, config.get("axis", -1))
     if name == "Dense":
@@ -176,13 +196,22 @@ def _outgoing(layer: Layer, shapes: list[Shape]) -> Shape | None:
     if name == "Flatten":
         return (None if None in shape else math.prod(n for n in shape if n is not None),)
     if name.startswith("Global") and "Pooling" in name:
-        channels = shape[0] if config.get("data_format") == "channels_first" else shape[-1]
-        rank = len(shape) - 1
-        first = config.get("data_format") == "channels_first"
-        ones = (1,) * rank
+        first = channels_first(config)
+        channels = shape[0] if first else shape[-1]
+        ones = (1,) * (len(shape) - 1)
         kept = (channels, *ones) if first else (*ones, channels)
         return kept if config.get("keepdims") else (channels,)
     return _image(layer, shape)
+
+
+def _broadcast(shapes: list[Shape]) -> Shape | None:
+    if len({len(s) for s in shapes}) > 1:
+        return None
+    sizes: list[int | None] = []
+    for axis in zip(*shapes, strict=True):
+        wide = {n for n in axis if n != 1} or {1}
+        sizes.append(wide.pop() if len(wide) == 1 else None)
+    return tuple(sizes)
 
 
 def _concatenated(shapes: list[Shape], axis: Any) -> Shape | None:
@@ -199,64 +228,68 @@ def _concatenated(shapes: list[Shape], axis: Any) -> Shape | None:
 
 def _image(layer: Layer, shape: Shape) -> Shape | None:
     """Return what a layer with spatial axes gives."""
-    name, config = layer.class_name, layer.config
-    first = config.get("data_format") == "channels_first"
+    first = channels_first(layer.config)
     space = shape[1:] if first else shape[:-1]
-    channels = shape[0] if first else shape[-1]
-    rank = len(space)
-    sizes: list[int | None]
-    if name in LINEAR and LINEAR[name][1] == rank and LINEAR[name][0] != "transposed":
-        kernel = axes(config.get("kernel_size"), rank)
-        family = LINEAR[name][0]
-        if family == "depthwise":
-            factor = config.get("depth_multiplier", 1)
-            channels = None if channels is None or type(factor) is not int else channels * factor
-        else:
-            filters = config.get("filters")
-            channels = filters if type(filters) is int else None
-        strides = axes(config.get("strides"), rank)
-        dilation = axes(config.get("dilation_rate"), rank)
-        sizes = _slide(space, kernel, strides, dilation, config.get("padding", "valid"))
-    elif name in {f"{kind}Pooling{rank}D" for kind in ("Max", "Average")}:
-        pool = axes(config.get("pool_size"), rank, 2)
-        strides = axes(config.get("strides"), rank) if config.get("strides") else pool
-        sizes = _slide(space, pool, strides, (1,) * rank, config.get("padding", "valid"))
-    elif name == f"ZeroPadding{rank}D":
-        pads = zero_padding(config.get("padding"), rank)
-        if pads is None:
-            return None
-        sizes = [None if n is None else n + sum(p) for n, p in zip(space, pads, strict=True)]
-    elif name == f"Cropping{rank}D":
-        crops = zero_padding(config.get("cropping"), rank)
-        if crops is None:
-            return None
-        sizes = [None if n is None else n - sum(c) for n, c in zip(space, crops, strict=True)]
-    elif name == f"UpSampling{rank}D":
-        factors = axes(config.get("size"), rank, 2)
-        if factors is None:
-            return None
-        sizes = [None if n is None else n * f for n, f in zip(space, factors, strict=True)]
-    else:
-        return None
+    sizes = _resized(layer, space)
     if not sizes or any(n is not None and n < 1 for n in sizes):
         return None
+    channels = _channels(layer, shape[0] if first else shape[-1])
     return (channels, *sizes) if first else (*sizes, channels)
+
+
+def _channels(layer: Layer, channels: int | None) -> int | None:
+    """Return how many channels a layer with spatial axes gives."""
+    family = LINEAR[layer.class_name][0] if layer.class_name in LINEAR else None
+    if family is None:
+        return channels
+    if family == "depthwise":
+        factor = layer.config.get("depth_multiplier", 1)
+        return None if channels is None or type(factor) is not int else channels * factor
+    filters = layer.config.get("filters")
+    return filters if type(filters) is int else None
+
+
+def _resized(layer: Layer, space: Shape) -> list[int | None]:
+    """Return the size of the image that a layer gives; empty where that is not known."""
+    name, config, rank = layer.class_name, layer.config, len(space)
+    padding = config.get("padding", "valid")
+    if name in LINEAR and LINEAR[name][1] == rank and LINEAR[name][0] != "transposed":
+        kernel = axes(config.get("kernel_size"), rank)
+        strides = axes(config.get("strides"), rank)
+        return _slide(space, kernel, strides, axes(config.get("dilation_rate"), rank), padding)
+    if name in (f"MaxPooling{rank}D", f"AveragePooling{rank}D"):
+        pool = axes(config.get("pool_size"), rank, 2)
+        strides = axes(config.get("strides"), rank) if config.get("strides") else pool
+        return _slide(space, pool, strides, (1,) * rank, padding)
+    if name == f"ZeroPadding{rank}D":
+        pads = zero_padding(config.get("padding"), rank) or ()
+        return [n and n + sum(p) for n, p in zip(space, pads, strict=False)]
+    if name == f"Cropping{rank}D":
+        crops = zero_padding(config.get("cropping"), rank) or ()
+        return [n and n - sum(c) for n, c in zip(space, crops, strict=False)]
+    if name == f"UpSampling{rank}D":
+        factors = axes(config.get("size"), rank, 2) or ()
+        return [n and n * f for n, f in zip(space, factors, strict=False)]
+    return []
 
 
 def zero_padding(value: Any, rank: int) -> tuple[tuple[int, int], ...] | None:
     """Return the pixels before and after each axis that a ZeroPadding layer adds."""
     if type(value) is int:
         value = [[value, value]] * rank
-    if not isinstance(value, list | tuple):
+    if not is_list(value):
         return None
-    items = list(cast("Sequence[Any]", value))
-    if rank == 1 and len(items) == 2 and all(type(n) is int for n in items):  # noqa: PLR2004
+    items = value
+    if rank == 1 and _is_pair(items):
         items = [items]
-    items = [[n, n] if type(n) is int else n for n in items]
-    pairs = [tuple(cast("Sequence[Any]", p)) for p in items if isinstance(p, list | tuple)]
-    if len(pairs) != rank or any(len(p) != 2 or any(type(n) is not int for n in p) for p in pairs):  # noqa: PLR2004
+    pairs = [[n, n] if type(n) is int else n for n in items]
+    if len(pairs) != rank or not all(_is_pair(p) for p in pairs):
         return None
     return tuple((p[0], p[1]) for p in pairs)
+
+
+def _is_pair(value: Any) -> bool:
+    return is_list(value) and len(value) == 2 and all(type(n) is int for n in value)  # noqa: PLR2004  before, after
 
 
 def _slide(

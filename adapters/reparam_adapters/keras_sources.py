@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from reparam.errors import CheckpointError
 from reparam_adapters.hdf5_tree import is_hdf5, open_tree
+from reparam_adapters.keras_json import is_list, is_object
 from reparam_adapters.keras_v3 import CONTAINERS
 from reparam_adapters.strict_json import shown
 from reparam_adapters.zip_section import Archive
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from reparam_adapters.hdf5_tree import Dataset, Group
     from reparam_adapters.keras_v3 import Node
 
@@ -54,6 +55,7 @@ class Merged:
 
     def __init__(self, parts: tuple[Node, ...]) -> None:
         self.parts = parts
+        self._groups: dict[str, Node] | None = None
 
     @property
     def path(self) -> str:
@@ -65,11 +67,15 @@ class Merged:
         """Those of all shards."""
         return {k: v for part in self.parts for k, v in part.attributes.items()}
 
-    @cached_property
+    @property
     def groups(self) -> Mapping[str, Node]:
-        """The groups of all shards."""
-        names = sorted({name for part in self.parts for name in part.groups})
-        return {n: Merged(tuple(p.groups[n] for p in self.parts if n in p.groups)) for n in names}
+        """The groups of all shards, always the same objects."""
+        if self._groups is None:
+            names = sorted({name for part in self.parts for name in part.groups})
+            self._groups = {
+                n: Merged(tuple(p.groups[n] for p in self.parts if n in p.groups)) for n in names
+            }
+        return self._groups
 
     @property
     def datasets(self) -> Mapping[str, Dataset]:
@@ -157,13 +163,12 @@ def _open_shards(path: Path, stack: ExitStack) -> Source:
         index: Any = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not valid JSON: {error}. Save it again.") from None
-    table: Any = cast("dict[str, Any]", index).get("weight_map") if type(index) is dict else 0
-    if type(table) is not dict:
+    table: Any = index.get("weight_map") if is_object(index) else None
+    if not is_object(table):
         raise CheckpointError(f"{path}: no weight_map, expected an index of Keras shards.")
     names: dict[str, None] = {}
-    for value in cast("dict[str, Any]", table).values():
-        files: list[Any] = value if type(value) is list else [value]
-        for name in files:
+    for value in table.values():
+        for name in value if is_list(value) else [value]:
             if not isinstance(name, str) or Path(name).name != name or name in ("", ".", ".."):
                 raise CheckpointError(
                     f"{path}: the shard {shown(name)} is no plain file name. Save it again."

@@ -7,15 +7,15 @@ for their variables.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reparam.layouts import ROLES, Kind, torch_shape
-from reparam_adapters.keras_layers import slots
+from reparam.keras_names import kernel_kind, name_variables
+from reparam.layouts import Kind, torch_shape
+from reparam_adapters.keras_layers import NORMS, slots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from reparam_adapters.hdf5_tree import Dataset
     from reparam_adapters.keras_config import Layer, Model
@@ -118,57 +118,21 @@ def guess(
     Returns:
         Part of the layer, role and kind of each variable.
     """
-    last = path.rpartition(".")[2].lower()
-    kind: Kind = "conv"
-    if re.search(r"(?:^|_)(?:dw|depthwise)", last):
-        kind = "depthwise"
-    elif "transpose" in last:
-        kind = "transposed"
     ranks = [len(s) for s in shapes]
     if not all(n.isdecimal() for n in names):
-        separable = {"depthwise_kernel", "pointwise_kernel"} <= {*names}
-        return [_named(n, r, kind, separable=separable) for n, r in zip(names, ranks, strict=True)]
+        return name_variables(path, names, ranks)
+    kind = kernel_kind(path)
     plain: list[tuple[str, str, Kind]] = [("", n, "vector") for n in names]
     if ranks and ranks[0] > 1:
         if len(ranks) > 1 and ranks[1] == ranks[0] and all(k == 1 for k in shapes[1][:-2]):
             plain[:2] = [(".depthwise", "weight", "depthwise"), (".pointwise", "weight", "conv")]
             if ranks[2:] == [1]:
                 plain[2] = ".pointwise", "bias", "vector"
-        elif ranks[1:] in ([], [1]):
-            plain = [("", "weight", kind), ("", "bias", "vector")][: len(ranks)]
+        elif len(ranks) == 1:
+            plain = [("", "weight", kind)]
+        elif ranks[1:] == [1]:
+            plain = [("", "weight", kind), ("", "bias", "vector")]
     elif ranks in ([1] * 4, [1] * 7) and len(set(shapes)) == 1:
-        norm = slots("BatchNormalization", {"renorm": len(ranks) > 4}) or ()  # noqa: PLR2004
+        norm = slots(NORMS[0], {"renorm": len(ranks) > 4}) or ()  # noqa: PLR2004  without renorm
         plain = [(s.part, s.role, s.kind) for s in norm]
     return plain
-
-
-def _named(name: str, rank: int, kind: Kind, *, separable: bool) -> tuple[str, str, Kind]:
-    if separable and name == "pointwise_kernel":
-        return ".pointwise", "weight", "conv"
-    if separable and name == "depthwise_kernel":
-        return ".depthwise", "weight", "depthwise"
-    if separable and name == "bias":
-        return ".pointwise", "bias", "vector"
-    role = ROLES.get(name)
-    if role is None or (role == "weight" and name != "gamma" and rank < 2):  # noqa: PLR2004
-        return "", name, "vector"
-    if name == "depthwise_kernel":
-        return "", role, "depthwise"
-    return "", role, kind if name == "kernel" else "vector"
-
-
-def renumbered(names: Iterable[str]) -> dict[str, str]:
-    """Count the names that Keras numbers (`conv2d_4`, `conv2d_7`) from zero, stem by stem.
-
-    Keras numbers layers through a whole process, so only the order of the numbers means something.
-    """
-    stems: dict[str, list[tuple[int, str]]] = {}
-    for name in dict.fromkeys(names):
-        found = re.fullmatch(r"(.*?\D)_(\d{1,9})", name)
-        stem, number = (found[1], int(found[2])) if found else (name, -1)
-        stems.setdefault(stem, []).append((number, name))
-    counted: dict[str, str] = {}
-    for stem, numbers in stems.items():
-        for position, (_, name) in enumerate(sorted(numbers)):
-            counted[name] = f"{stem}_{position}" if position else stem
-    return counted

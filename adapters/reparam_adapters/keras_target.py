@@ -8,14 +8,16 @@ name `Model`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from reparam_adapters.keras_branches import plus_or_minus
 from reparam_adapters.keras_config import Model, all_references
+from reparam_adapters.keras_json import is_object
 from reparam_adapters.keras_layers import LINEAR
+from reparam_adapters.keras_sums import plus_or_minus
 
 if TYPE_CHECKING:
-    from reparam_adapters.keras_config import Json, Layer
+    from reparam_adapters.keras_config import Layer
+    from reparam_adapters.keras_json import Json
 
 _INHERITED = ("groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint")
 
@@ -46,9 +48,9 @@ def _clean(layer: Layer) -> None:
     elif family == "transposed":
         layer.config.pop("groups", None)
     policy: Any = layer.config.get("dtype")
-    if type(policy) is dict:
-        settings = cast("Json", policy).get("config")
-        name = cast("Json", settings).get("name") if type(settings) is dict else None
+    if is_object(policy):
+        settings = policy.get("config")
+        name = settings.get("name") if is_object(settings) else None
         if isinstance(name, str):
             layer.config["dtype"] = name
     operation = plus_or_minus(layer)

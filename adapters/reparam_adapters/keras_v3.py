@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from reparam.errors import CheckpointError
+from reparam.keras_names import renumbered
 from reparam_adapters.keras_layers import slots, snake_case
-from reparam_adapters.keras_store import Stored, guess, renumbered, role_name
+from reparam_adapters.keras_store import Stored, guess, role_name
 from reparam_adapters.strict_json import shown
 
 if TYPE_CHECKING:

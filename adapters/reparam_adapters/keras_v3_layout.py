@@ -1,11 +1,11 @@
-"""Laying out a changed `.weights.h5` tree: what goes leaves gaps in the counting, which close up."""
+"""Laying out a changed `.weights.h5` tree: gaps that removed layers leave in the counting close."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from reparam_adapters.keras_store import Change, Item, Layout, Stored
-from reparam_adapters.keras_v3 import CONTAINERS, TRAINING_STATE, counted, datasets_below
+from reparam_adapters.keras_v3 import TRAINING_STATE, counted, datasets_below
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,14 +50,16 @@ def v3_layout(store: V3Store, named: dict[str, Stored], change: Change) -> Layou
         for name, data in group.datasets.items():
             stored = by_path.get(data.path)
             if stored is None or stored.name not in change.gone:
-                _copy_variable(layout, change, named, f"{target}/{name}", stored, data)
+                place = f"{target}/{name}"
+                _copy_variable(layout, change, named, target=place, stored=stored, data=data)
         left = {
             n: g
             for n, g in group.groups.items()
             if not gone(g) and not (group is store.root and n in TRAINING_STATE)
         }
-        last = group.path.rpartition("/")[2]
-        called = _closed_up(group, left) if last in CONTAINERS else {n: n for n in left}
+        # every object has its variables in 'vars'; what has none is a list of objects
+        listed = group.path != "" and "vars" not in group.groups and not group.datasets
+        called = _closed_up(group, left) if listed else {n: n for n in left}
         for name, child in left.items():
             copy(child, _below(target, called[name]))
 
@@ -78,15 +80,19 @@ def _closed_up(container: Node, left: Mapping[str, Node]) -> dict[str, str]:
     called: dict[str, str] = {}
     for places in numbers.values():
         places.sort()
+        if places[0][0]:  # somebody's own names: Keras begins to count with the bare name
+            called |= {name: name for _, name in places if name in left}
+            continue
         kept = [name for _, name in places if name in left]
         called |= {name: seat for name, (_, seat) in zip(kept, places, strict=False)}
     return called
 
 
-def _copy_variable(  # noqa: PLR0917  one call
+def _copy_variable(
     layout: Layout,
     change: Change,
     named: dict[str, Stored],
+    *,
     target: str,
     stored: Stored | None,
     data: Dataset,
@@ -102,7 +108,7 @@ def _copy_variable(  # noqa: PLR0917  one call
     if role == "weight" and bias in change.made and bias not in named:
         group, _, number = target.rpartition("/")
         shape = change.made[bias]
-        place = f"{group}/{int(number) + 1}"
+        place = f"{group}/{int(number) + 1 if number.isdecimal() else 'bias'}"
         layout.items.append(Item(place, bias, "vector", shape, data, copied=False))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from reparam.checkpoint import Form, Rewrite, TensorInfo
     from reparam_adapters.keras_store import Item, Layout
 
-_TRAINING = ("training_config",)
+_TRAINING = "training_config"
 FLOATS = ("float64", "float32", "float16", "bfloat16")
 
 
@@ -63,16 +62,18 @@ class KerasWriter:
             if source.model is None
             else choose_edits(source.edits, change.made, tensors, str(source.path))
         )
+        _check_dtypes(path, source, tensors)
         self._change = _change(source, tensors, change.made, dropped_layers(edits))
         layout = self._layout(change.form)
         if source.config is not None and source.model is not None:
             rewrite(source.config, edits, tensors)
             if change.form.target == "keras3":
                 for_keras3(source.config, source.model)
-        self._config = None if source.config is None else _dumped(source.config)
+        self._config = None if source.config is None else json.dumps(source.config)
         if source.source.kind == "model":
             self._add_root(layout)
         self._items = {item.tensor: item for item in layout.items}
+        self._homes = sorted({item.path.rpartition("/")[0] for item in layout.items})
         self._parts: dict[str, list[tuple[int, NDArray[Any]]]] = {}
         self._left = set(tensors)
         self._files: list[AtomicFile] = []
@@ -119,7 +120,7 @@ class KerasWriter:
         self._output.compare()
         if self._inner is not None:
             self._pack()
-        elif self._source.source.kind == "shards" and len(self._files) > 1:
+        elif self._indexed:
             self._write_index()
         for file in self._files[:-1]:
             file.commit()
@@ -149,8 +150,8 @@ class KerasWriter:
     def _add_root(self, layout: Layout) -> None:
         root = self._source.source.root
         assert root is not None
-        kept = {k: v for k, v in root.attributes.items() if k not in _TRAINING}
-        layout.groups[""] = kept | {"model_config": self._config}
+        top: dict[str, object] = {k: v for k, v in root.attributes.items() if k != _TRAINING}
+        layout.groups[""] = top | {"model_config": self._config}
         known = {"model_weights", "optimizer_weights"}
         odd = sorted({*root.groups, *root.datasets} - known)
         if odd:
@@ -163,19 +164,23 @@ class KerasWriter:
         beside = self._source.source.config is None and self._config is not None
         if beside:
             config = config_beside(target)
+            given = self._source.given_config
+            if given is not None and config.exists() and config.samefile(given):
+                raise CheckpointError(
+                    f"{config}: the config of the deploy form would replace the one that was "
+                    "given. Choose another output name."
+                )
             self._open(config).write_at(0, cast("str", self._config).encode())
             self._notes.append(f"wrote the config of the deploy form: {config}")
-        if kind == "shards" and not legacy:
+        self._indexed = kind == "shards" and not legacy
+        if self._indexed:
             if not target.name.endswith(".weights.json"):
                 raise CheckpointError(
                     f"{target}: an index of shards has to be called something.weights.json. "
                     "Choose such a name, or --dialect legacy."
                 )
-            shard = target.with_name(
-                f"{target.name.removesuffix('.weights.json')}_00000.weights.h5"
-            )
-            hdf5 = self._open(shard).temporary
-            self._notes.append(f"wrote all weights to one shard: {shard}")
+            hdf5 = self._open(self._shard).temporary
+            self._notes.append(f"wrote all weights to one shard: {self._shard}")
             self._open(target)
         elif kind == "archive":
             packed = self._open(target).temporary
@@ -185,6 +190,12 @@ class KerasWriter:
         dtypes = {name: info.dtype for name, info in self._tensors.items()}
         old = kind in ("model", "legacy") or legacy
         self._output = Hdf5Output(hdf5, layout, dtypes, str(target), text_as_bytes=old)
+
+    @property
+    def _shard(self) -> Path:
+        """The one shard that an index refers to."""
+        stem = self._path.name.removesuffix(".weights.json")
+        return self._path.with_name(f"{stem}_00000.weights.h5")
 
     def _open(self, path: Path) -> AtomicFile:
         file = AtomicFile(path, overwrite=self._overwrite)
@@ -221,14 +232,10 @@ class KerasWriter:
 
     def _write_index(self) -> None:
         """Write which shard holds which object: the one that there is."""
-        shard = self._path.with_name(
-            f"{self._path.name.removesuffix('.weights.json')}_00000.weights.h5"
-        ).name
-        groups = sorted({item.path.rpartition("/")[0] for item in self._items.values()})
         size = sum(info.nbytes for info in self._tensors.values() if info.dtype in FLOATS)
         index = {
             "metadata": {"total_size": size},
-            "weight_map": {f"/{group}": shard for group in groups},
+            "weight_map": {f"/{group}": self._shard.name for group in self._homes},
         }
         self._files[-1].write_at(0, json.dumps(index, indent=4).encode())
 
@@ -255,9 +262,20 @@ class KerasWriter:
             self._output.close()
         if self._inner is not None:
             with suppress(OSError):
-                os.unlink(self._inner)  # noqa: PTH108
+                self._inner.unlink()
         for file in self._files:
             file.discard()
+
+
+def _check_dtypes(path: Path, source: KerasReader, tensors: Mapping[str, TensorInfo]) -> None:
+    """Refuse a dtype that only the dialect of Keras 3 can say in the file."""
+    old = source.source.kind in ("model", "legacy")
+    fresh = {i.dtype for n, i in tensors.items() if source.tensors.get(n, i).dtype != i.dtype}
+    if old and "bfloat16" in fresh:
+        raise CheckpointError(
+            f"{path}: this kind of HDF5 cannot say that numbers are bfloat16, and Keras would not "
+            "load it. Choose --dtype float16, or keep the dtype."
+        )
 
 
 def _change(
@@ -289,7 +307,10 @@ def _check_form(path: Path, source: KerasReader, form: Form) -> None:
             f"{path}: --target keras3 is for models in HDF5 (.h5); {source.path} is none. Leave "
             "the option out."
         )
-
-
-def _dumped(config: dict[str, Any]) -> str:
-    return json.dumps(config)
+    if form.target == "keras3" and source.model is not None:
+        odd = [name for name in source.model.layers if "/" in name]
+        if odd:
+            raise CheckpointError(
+                f"{path}: Keras 3 loads no layer with a slash in its name, such as {odd[0]!r}. "
+                "Rename it in Keras 2 (layer._name) and save again, or leave --target out."
+            )

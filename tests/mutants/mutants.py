@@ -468,7 +468,13 @@ NOTATION = _in(
         "if isinstance(node, Sum | Chain) else",
         "if isinstance(node, Sum) else",
     ),
-    ("name written as a number", "if name[:1].isdecimal() or", "if"),
+    (
+        "name written as a number",
+        'if re.fullmatch(_NAME, name) and name not in ("id", "avg"):',
+        'if name not in ("id", "avg"):',
+    ),
+    ("quote in a name lost", """name.replace("'", "''")""", "name"),
+    ("quote in a name doubled", """self.value.replace("''", "'")""", "self.value"),
 )
 
 CONTRACT = [

@@ -30,8 +30,8 @@ from timm.utils.model import reparameterize_model
 import reparam
 from reparam import operations
 from reparam.checkpoint import TensorInfo
-from reparam.recipe_plan import plan_tensors
 from reparam.plans import Settings
+from reparam.recipe_plan import plan_tensors
 
 BOUND = 1e-6
 LIMIT = 60_000_000

@@ -7,7 +7,7 @@ are what the tests load the fused ones into.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -28,8 +28,9 @@ def conv_bn(k):
     layers = k.layers
 
     class ConvBN(layers.Layer):
-        def __init__(self, out, size, stride, groups):
+        def __init__(self, out, size, stride, groups, eps):
             super().__init__()
+            self.eps = eps
             self.options = {"filters": out, "kernel_size": size, "strides": stride}
             self.groups = groups
 
@@ -37,7 +38,7 @@ def conv_bn(k):
             self.conv = layers.Conv2D(
                 **self.options, groups=self.groups, padding="same", use_bias=False
             )
-            self.bn = layers.BatchNormalization()
+            self.bn = layers.BatchNormalization(epsilon=self.eps)
             if is_keras3(k):
                 self.conv.build(shape)
                 self.bn.build((*shape[:-1], self.options["filters"]))
@@ -57,7 +58,7 @@ def same_padding(k):
     ConvBN = conv_bn(k)  # noqa: N806  a class
 
     class RepVGGBlock(layers.Layer):
-        def __init__(self, width, out, stride, groups, deploy):
+        def __init__(self, width, out, stride, *, groups, deploy, eps):
             super().__init__()
             groups = 1 if width % groups else groups  # the images have three channels
             self.relu = layers.ReLU()
@@ -68,9 +69,9 @@ def same_padding(k):
                 self.branches = None
                 return
             whole = width == out and stride == 1
-            self.rbr_identity = layers.BatchNormalization() if whole else None
-            self.rbr_dense = ConvBN(out, 3, stride, groups)
-            self.rbr_1x1 = ConvBN(out, 1, stride, groups)
+            self.rbr_identity = layers.BatchNormalization(epsilon=eps) if whole else None
+            self.rbr_dense = ConvBN(out, 3, stride, groups, eps)
+            self.rbr_1x1 = ConvBN(out, 1, stride, groups, eps)
             self.branches = "rbr_dense", "rbr_1x1", *(["rbr_identity"] if whole else [])
 
         def call(self, x, training=None):
@@ -79,11 +80,10 @@ def same_padding(k):
             return self.relu(sum(getattr(self, b)(x, training=training) for b in self.branches))
 
     class RepVGG(k.Model):
-        def __init__(self, sizes=TINY, *, groups=1, deploy=False, classes=5):
+        def __init__(self, sizes=TINY, *, groups=1, deploy=False, eps=1e-3, classes=5):
             super().__init__()
-            self.stage0, *stages = stack(
-                k, lambda *shape: RepVGGBlock(*shape, groups, deploy), *sizes
-            )
+            block = partial(RepVGGBlock, groups=groups, deploy=deploy, eps=eps)
+            self.stage0, *stages = stack(k, block, *sizes)
             self.stage1, self.stage2, self.stage3, self.stage4 = stages
             self.gap = layers.GlobalAveragePooling2D()
             self.dense = layers.Dense(classes)
@@ -115,8 +115,8 @@ def padding_layers(k):
         return k.Sequential(
             [
                 layers.ZeroPadding2D(size // 2),
-                layers.Conv2D(out, size, strides=stride, use_bias=bias),
-                *([layers.BatchNormalization()] if norm else []),
+                layers.Conv2D(out, size, strides=stride, use_bias=bias, name="conv"),
+                *([layers.BatchNormalization(name="bn")] if norm else []),
             ]
         )
 

@@ -228,6 +228,24 @@ def shared_norm(k):
     return k.Model(image, head(k, layers.Add()([x, y])))
 
 
+def shortcut(k, *, first):
+    """A residual block whose shortcut has no norm, of the same shape as the convolution with one.
+
+    Without its norm, the convolution moves among the layers of the model, whose order is the order
+    of the weights in a file. `first` says whether the sum names the shortcut before the path.
+    """
+    layers = k.layers
+    image = layers.Input((9, 8, 6))
+    conv = partial(layers.Conv2D, 6, 3, padding="same")
+    x = layers.ReLU()(conv(name="stem")(image))
+    for i in range(2):
+        path = normed(k, x, conv(name=f"a{i}"))
+        path = normed(k, path, conv(name=f"b{i}"), activation=None)
+        both = [conv(name=f"c{i}")(x), path]
+        x = layers.ReLU()(layers.Add()(both if first else both[::-1]))
+    return k.Model(image, head(k, x))
+
+
 def norm_of_sum(k):
     """A norm of the sum of two convolutions."""
     layers = k.layers
@@ -391,7 +409,7 @@ REASONS = {
     training: "training|batch statistics",
     custom: "Twice|custom",
     norm_first: "pad|border|follow|before|input",
-    relu: "ReLU|relu",
+    relu: "re_?lu",
     pool: "Pool|pool",
 }
 """Models with a norm that must stay, each with what the reason has to name."""

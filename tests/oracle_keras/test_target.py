@@ -14,6 +14,7 @@ NETS = {
     "nested": nets.nested,
     "operators": lambda k: nets.repvgg(k, operator=True),
     "sequential": nets.sequential,
+    "shortcut": lambda k: nets.shortcut(k, first=True),
 }
 
 
