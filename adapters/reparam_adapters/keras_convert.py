@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from reparam.errors import CheckpointError
 from reparam.layouts import torch_shape
-from reparam_adapters.keras_store import Change, Item, Layout, Stored, walk_layers
+from reparam_adapters.keras_order import is_late
+from reparam_adapters.keras_store import Change, Item, Layout, Stored
 from reparam_adapters.keras_v3 import CONTAINERS
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from reparam_adapters.keras_config import Model
 
 _VARIABLES = {"weight": "kernel", "running_mean": "moving_mean", "running_var": "moving_variance"}
-_STATISTICS = ("running_mean", "running_var")
 
 
 def legacy_from_tree(
@@ -40,7 +40,6 @@ def legacy_from_tree(
         CheckpointError: The order of the layers cannot be told.
     """
     items = _variables(named, change)
-    frozen = _frozen(model)
     tops: dict[str, list[Item]] = {}
     for item in items:
         tops.setdefault(_top(item.tensor, model), []).append(item)
@@ -54,8 +53,8 @@ def legacy_from_tree(
     )
     for top in order:
         names: list[str] = []
-        first = [i for i in tops[top] if not _is_late(i, frozen)]
-        late = [i for i in tops[top] if _is_late(i, frozen)]
+        first = [i for i in tops[top] if not is_late(i.tensor, change.frozen)]
+        late = [i for i in tops[top] if is_late(i.tensor, change.frozen)]
         for item in (*first, *late):
             name = _legacy_name(item, items)
             names.append(name)
@@ -74,7 +73,13 @@ def _variables(named: Mapping[str, Stored], change: Change) -> list[Item]:
     def add(tensor: str, kind: Kind, shape: tuple[int, ...], like: Stored, *, copied: bool) -> None:
         items.append(Item("", tensor, kind, shape, like.data, copied))
 
-    for name, stored in sorted(named.items(), key=_place):
+    def ranked(named: tuple[str, Stored]) -> tuple[int, ...]:
+        path = named[0].rpartition(".")[0]
+        rank = change.after.get(path, change.after.get(path.rpartition(".")[0], -1))
+        return rank, int(path not in change.after)
+
+    ordered = sorted(named.items(), key=ranked if change.after else _place)
+    for name, stored in ordered:
         path, _, role = name.rpartition(".")
         new = replaced.get(path)
         if role == "weight" and new is not None:
@@ -103,21 +108,6 @@ def _top(tensor: str, model: Model | None) -> str:
     if model is None:
         return path.partition(".")[0]
     return next((n for n in model.layers if path == n or path.startswith(n + ".")), path)
-
-
-def _frozen(model: Model | None) -> set[str]:
-    """Return the paths of layers whose variables Keras lists last because they are not trained."""
-    if model is None:
-        return set()
-    return {path for path, layer in walk_layers(model) if layer.config.get("trainable") is False}
-
-
-def _is_late(item: Item, frozen: set[str]) -> bool:
-    path, _, role = item.tensor.rpartition(".")
-    if role in _STATISTICS:
-        return True
-    parts = path.split(".")
-    return any(".".join(parts[: i + 1]) in frozen for i in range(len(parts)))
 
 
 def _legacy_name(item: Item, items: list[Item]) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reparam.errors import CheckpointError
 from reparam_adapters.keras_config import Model, all_references
+from reparam_adapters.keras_order import sort_layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -85,20 +86,17 @@ def rewrite(root: Json, edits: Sequence[Edit], outputs: Mapping[str, TensorInfo]
                 )
                 layer.config["use_bias"] = True
     for model, moved, removed in models.values():
-        _move(model, moved)
-        model.raw[:] = [
-            item for item in model.raw if (item.get("name") or _own_name(item)) not in removed
-        ]
+        gone = {id(model.layers[name].raw) for name in removed}
+        _move(model, moved, removed)
+        model.layers = {n: layer for n, layer in model.layers.items() if n not in removed}
+        model.raw[:] = [item for item in model.raw if id(item) not in gone]
+        sort_layers(model)
 
 
-def _own_name(item: Json) -> Any:
-    config: Json = item.get("config", {})
-    return config.get("name")
-
-
-def _move(model: Model, moved: Mapping[Key, Key]) -> None:
+def _move(model: Model, moved: Mapping[Key, Key], removed: set[str]) -> None:
     for ref in all_references(model):
         key = ref.key
-        while key in moved:
-            key = moved[key]
-        ref.place[:3] = key
+        if key[0] in removed:
+            for _ in moved:  # from one removed layer to the next, as often as there can be one
+                key = moved.get(key, key)
+            ref.place[:3] = key

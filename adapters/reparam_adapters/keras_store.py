@@ -84,12 +84,18 @@ class Change:
         made: Names whose values are new, with their shapes in PyTorch order.
         beside: New layers that the source does not have, with the first layer they are made of.
         dropped: Paths of layers that the graph no longer has.
+        before: Place of every layer in Keras' order before the change; empty without a graph.
+        after: The same after it.
+        frozen: Paths of layers that are not trained.
     """
 
     gone: frozenset[str]
     made: Mapping[str, tuple[int, ...]]
     beside: Mapping[str, str]
-    dropped: frozenset[str] = frozenset()
+    dropped: frozenset[str]
+    before: Mapping[str, int]
+    after: Mapping[str, int]
+    frozen: set[str]
 
 
 def role_name(path: str, part: str, role: str) -> str:

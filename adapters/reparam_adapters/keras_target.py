@@ -3,7 +3,7 @@
 What Keras 3 stumbles over, each found by loading files of TensorFlow 2.3 to 2.15: settings that
 depthwise, separable and transposed convolutions inherited from Conv and never used; references to
 nested models, which Keras 2 counts from 1; operator layers; policies of mixed precision; the class
-name `Model`.
+name `Model`; a list around a single input or output, which it then expects to be called with.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reparam_adapters.keras_config import Model, all_references
-from reparam_adapters.keras_json import is_object
+from reparam_adapters.keras_json import is_list, is_object
 from reparam_adapters.keras_layers import LINEAR
 from reparam_adapters.keras_sums import plus_or_minus
 
@@ -34,6 +34,11 @@ def for_keras3(root: Json, model: Model) -> None:
     for ref in all_references(model):
         if model.layers[ref.key[0]].first:
             ref.place[1] -= model.layers[ref.key[0]].first
+    settings: Any = root.get("config")
+    for key in ("input_layers", "output_layers"):
+        ends: Any = settings.get(key) if is_object(settings) else None
+        if is_list(ends) and len(ends) == 1 and is_list(ends[0]):
+            settings[key] = ends[0]
     for layer in model.layers.values():
         _clean(layer)
         if layer.model is not None:

@@ -59,7 +59,9 @@ def v3_layout(store: V3Store, named: dict[str, Stored], change: Change) -> Layou
         }
         # every object has its variables in 'vars'; what has none is a list of objects
         listed = group.path != "" and "vars" not in group.groups and not group.datasets
-        called = _closed_up(group, left) if listed else {n: n for n in left}
+        homes = {n: paths.get(id(g), "") for n, g in left.items()}
+        ranks = {n: change.after[home] for n, home in homes.items() if home in change.after}
+        called = _closed_up(group, left, ranks) if listed else {n: n for n in left}
         for name, child in left.items():
             copy(child, _below(target, called[name]))
 
@@ -71,8 +73,16 @@ def _below(target: str, name: str) -> str:
     return f"{target}/{name}" if target else name
 
 
-def _closed_up(container: Node, left: Mapping[str, Node]) -> dict[str, str]:
-    """Give the remaining groups of each class the first numbers that the class had."""
+def _closed_up(
+    container: Node, left: Mapping[str, Node], ranks: Mapping[str, int]
+) -> dict[str, str]:
+    """Give the remaining groups of each class the first numbers that the class had.
+
+    Args:
+        container: The groups as they were.
+        left: Those that remain.
+        ranks: Their place in the order of the layers, where a graph tells.
+    """
     numbers: dict[str, list[tuple[int, str]]] = {}
     for name in container.groups:
         stem, number = counted(name)
@@ -84,6 +94,8 @@ def _closed_up(container: Node, left: Mapping[str, Node]) -> dict[str, str]:
             called |= {name: name for _, name in places if name in left}
             continue
         kept = [name for _, name in places if name in left]
+        if all(name in ranks for name in kept):
+            kept.sort(key=ranks.__getitem__)
         called |= {name: seat for name, (_, seat) in zip(kept, places, strict=False)}
     return called
 

@@ -16,7 +16,9 @@ from reparam_adapters.atomic import AtomicFile
 from reparam_adapters.hdf5_output import Hdf5Output
 from reparam_adapters.keras_config import parse_config
 from reparam_adapters.keras_convert import legacy_from_tree
-from reparam_adapters.keras_legacy import LegacyStore, legacy_layout
+from reparam_adapters.keras_legacy import LegacyStore
+from reparam_adapters.keras_legacy_layout import legacy_layout
+from reparam_adapters.keras_order import frozen_layers, layer_ranks
 from reparam_adapters.keras_reader import KerasReader
 from reparam_adapters.keras_rewrite import choose_edits, dropped_layers, rewrite
 from reparam_adapters.keras_sources import CONFIG, WEIGHTS
@@ -63,12 +65,13 @@ class KerasWriter:
             else choose_edits(source.edits, change.made, tensors, str(source.path))
         )
         _check_dtypes(path, source, tensors)
-        self._change = _change(source, tensors, change.made, dropped_layers(edits))
-        layout = self._layout(change.form)
+        before, dropped = layer_ranks(source.model), dropped_layers(edits)
         if source.config is not None and source.model is not None:
             rewrite(source.config, edits, tensors)
             if change.form.target == "keras3":
                 for_keras3(source.config, source.model)
+        self._change = _change(source, tensors, change.made, dropped, before)
+        layout = self._layout(change.form)
         self._config = None if source.config is None else json.dumps(source.config)
         if source.source.kind == "model":
             self._add_root(layout)
@@ -283,6 +286,7 @@ def _change(
     tensors: Mapping[str, TensorInfo],
     made: Mapping[str, tuple[str, ...]],
     dropped: frozenset[str],
+    before: Mapping[str, int],
 ) -> Change:
     touched = {*made, *(layer for layers in made.values() for layer in layers)}
     return Change(
@@ -292,6 +296,9 @@ def _change(
             new: layers[0] for new, layers in made.items() if f"{new}.weight" not in source.tensors
         },
         dropped=dropped,
+        before=before,
+        after=layer_ranks(source.model),
+        frozen=frozen_layers(source.model),
     )
 
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 from oracle_keras.frameworks import double, is_keras3, randomise
 
-TINY = [4, 4, 8, 16, 32], [1, 1, 2, 2, 1]
+TINY = [4, 4, 8, 16, 32], [1, 1, 2, 1, 1]
 A0 = [48, 48, 96, 192, 1280], [1, 2, 4, 14, 1]
 """Widths and numbers of blocks of the stem and four stages; every first block has stride 2."""
 

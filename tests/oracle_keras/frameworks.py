@@ -200,14 +200,17 @@ def magic(path):
     return "zip" if is_zipfile(path) else path.read_bytes()[:4]
 
 
-def fuse(k, model, folder, suffix, *, same=assert_same, custom=None, **options):
+def fuse(k, model, folder, suffix, *, same=assert_same, custom=None, reload=True, **options):
     """Save a model, fuse the file and load both with the stock loader; they compute the same.
 
-    Gives the report and the fused model; `same` compares two models of one framework.
+    Gives the report and the fused model; `same` compares two models of one framework. Without
+    `reload`, the original is not loaded again, which takes tf_keras long for large models.
     """
     source, output = folder / f"train{suffix}", folder / f"fused{suffix}"
     model.save(source)
-    before = k.models.load_model(source, custom_objects=custom, compile=False)
+    before = model
+    if reload:
+        before = k.models.load_model(source, custom_objects=custom, compile=False)
     report = reparam.fuse(source, output, **options)
     assert report.verified
     assert magic(output) == magic(source)

@@ -70,8 +70,17 @@ def test_eps_that_is_not_the_default(k, suffix, tmp_path):
     assert_deployed(k, output, wanted, name, size)
 
 
-@pytest.mark.parametrize("size", [(160, 160), (161, 161)], ids=str)
-@pytest.mark.parametrize(("k", "suffix"), FILES, indirect=["k"])
+@pytest.mark.parametrize(
+    ("k", "suffix", "size"),
+    [
+        ("keras", ".weights.h5", (160, 160)),
+        ("keras", ".weights.h5", (161, 161)),
+        ("tf_keras", ".weights.h5", (160, 160)),
+        ("tf_keras", ".h5", (161, 161)),
+    ],
+    indirect=["k"],
+    ids=str,
+)
 def test_repvgg_a0(k, suffix, size, run, tmp_path):
     source, output = tmp_path / f"train{suffix}", tmp_path / f"fused{suffix}"
     articles.build(k, "RepVGG", size, sizes=articles.A0).save_weights(source)

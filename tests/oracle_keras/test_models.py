@@ -31,7 +31,7 @@ every_format = pytest.mark.parametrize("suffix", FORMATS)
 @every_format
 @pytest.mark.parametrize(("net", "pairs"), [(nets.mobilenet, 52), (nets.resnet50, 53)])
 def test_applications(k, net, pairs, suffix, tmp_path):
-    report, after = fuse(k, randomise(net(k)), tmp_path, suffix)
+    report, after = fuse(k, randomise(net(k)), tmp_path, suffix, reload=False)
     assert report.fused == pairs
     assert norms(after) == []
 
@@ -63,22 +63,22 @@ def test_eps_is_in_the_file_and_not_for_others_to_say(k, suffix, run, tmp_path):
     assert not output.exists()
 
 
-GRAPHS = [
-    nets.sequential,
-    nets.shared_pair,
-    nets.shared_norm,
-    nets.many_ends,
-    nets.transposing,
-    partial(nets.nested, after=False),
-    partial(nets.shortcut, first=False),
-    partial(nets.shortcut, first=True),
-]
+GRAPHS = {
+    "sequential": nets.sequential,
+    "shared pair": nets.shared_pair,
+    "shared norm": nets.shared_norm,
+    "many ends": nets.many_ends,
+    "transposing": nets.transposing,
+    "nested": partial(nets.nested, after=False),
+    "shortcut": partial(nets.shortcut, first=False),
+    "shortcut first": partial(nets.shortcut, first=True),
+}
 
 
 @every_format
 @pytest.mark.parametrize("net", GRAPHS)
 def test_graphs(k, net, suffix, tmp_path):
-    _, after = fuse(k, randomise(net(k)), tmp_path, suffix)
+    _, after = fuse(k, randomise(GRAPHS[net](k)), tmp_path, suffix)
     assert norms(after) == []
 
 
