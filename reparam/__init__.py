@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         ShapeError,
         VerificationError,
     )
-    from reparam.fusing import fuse, fuse_state_dict
+    from reparam.fusing import fuse
     from reparam.geometry import dilate_kernel, pad_kernel
     from reparam.layers import average_pool, channel_scale, fuse_conv_bn, identity_kernel
     from reparam.linear import Conv
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from reparam.planning import plan
     from reparam.plans import Plan
     from reparam.rounding import round_to
+    from reparam.state_dict import fuse_state_dict
     from reparam.verifying import verify
 
 __version__ = "0.1.0"
@@ -53,7 +54,7 @@ _HOMES = {
         "ShapeError",
         "VerificationError",
     ),
-    "fusing": ("fuse", "fuse_state_dict"),
+    "fusing": ("fuse",),
     "geometry": ("dilate_kernel", "pad_kernel"),
     "layers": ("average_pool", "channel_scale", "fuse_conv_bn", "identity_kernel"),
     "linear": ("Conv",),
@@ -61,6 +62,7 @@ _HOMES = {
     "plans": ("Plan",),
     "planning": ("plan",),
     "rounding": ("round_to",),
+    "state_dict": ("fuse_state_dict",),
     "verifying": ("verify",),
 }
 

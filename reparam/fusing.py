@@ -1,35 +1,24 @@
-"""The verbs `fuse`, from file to file, and `fuse_state_dict`, from arrays to arrays."""
+"""The verb `fuse`, from file to file."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from reparam import operations as ops
-from reparam.checkpoint import Form, Rewrite, TensorInfo, find_format
+from reparam.blocks import fuse_block
+from reparam.checkpoint import Form, Rewrite, find_format
 from reparam.errors import CheckpointError, PlanError, ReparamError, VerificationError
-from reparam.fold import Folder
-from reparam.keras_names import from_keras
-from reparam.neutral import constant, neutral_norm
-from reparam.planning import make_hints, plan_reader
-from reparam.plans import Settings
-from reparam.proof import BlockCheck, block_error, probe
-from reparam.recipe_plan import plan_tensors
+from reparam.planning import graph_lines, make_hints, plan_reader
+from reparam.plans import MODEL_CONFIG, Settings
 from reparam.report import FuseReport
-from reparam.slabs import BlockReader, slabs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
     from os import PathLike
 
-    from numpy.typing import NDArray
-
-    from reparam.operations import Read, Rows
-    from reparam.plans import Fusion, Plan
-
-    Write = Callable[[str, NDArray[Any], int], None]
+    from reparam.checkpoint import Reader
+    from reparam.plans import Plan
+    from reparam.proof import BlockCheck
 
 
 def fuse(
@@ -104,7 +93,7 @@ def fuse(
             given = (
                 recipe is not None or eps is not None or (batch_norm, dtype) != ("remove", "keep")
             )
-            _check_plan(plan, file, reader.tensors, given=given)
+            _check_plan(plan, file, reader, given=given)
         plan.check()
         if out is not None:
             _check_target(out, file, overwrite=overwrite)
@@ -120,7 +109,7 @@ def fuse(
         ) as writer:
             for number, fusion in enumerate(plan.fusions):
                 try:
-                    checks.append(_fuse_block(fusion, reader.read, writer.write, verify=verify))
+                    checks.append(fuse_block(fusion, reader.read, writer.write, verify=verify))
                 except VerificationError:
                     raise
                 except ReparamError as error:
@@ -133,92 +122,6 @@ def fuse(
     return _report(plan, out, checks, verified=verify, notes=notes)
 
 
-def fuse_state_dict(
-    arrays: Mapping[str, NDArray[Any]],
-    *,
-    recipe: str | PathLike[str] | Iterable[str | PathLike[str]] | None = None,
-    eps: float | None = None,
-    batch_norm: str = "remove",
-    dtype: str = "keep",
-    verify: bool = True,
-    layout: str = "torch",
-    input_size: tuple[int, ...] | None = None,
-) -> dict[str, NDArray[Any]]:
-    """Fuse a state dict of NumPy arrays.
-
-    Args:
-        arrays: Tensors by name, kernels `(out, in // groups, *space)`; any memory layout. bfloat16
-            arrays are those of ml_dtypes. Not modified.
-        recipe: See `fuse`.
-        eps: See `fuse`.
-        batch_norm: See `fuse`.
-        dtype: See `fuse`.
-        verify: See `fuse`.
-        layout: `torch`, or `keras` for names such as `block/conv2d/kernel` (`:0` behind them or
-            not) and kernels `(*space, in // groups, out)`; the result then has Keras' names and
-            axes too.
-        input_size: See `fuse`.
-
-    Returns:
-        The deploy form: fused tensors, and copies of all others. Tensors that were one object under
-        two names are one object again.
-
-    Raises:
-        PlanError: Nothing is recognised, something does not fit, or a layer to be fused is tied to
-            another.
-        NumericError: A weight is not finite, a variance not positive, or a result overflows.
-        VerificationError: A block failed its check.
-
-    Example:
-        >>> import numpy as np
-        >>> rng = np.random.default_rng(0)
-        >>> norm = {"weight": 1, "bias": 0, "running_mean": 0, "running_var": 1}
-        >>> arrays = {"b.rbr_dense.conv.weight": rng.normal(size=(4, 2, 3, 3)),
-        ...           "b.rbr_1x1.conv.weight": rng.normal(size=(4, 2, 1, 1))}
-        >>> for branch in ("rbr_dense", "rbr_1x1"):
-        ...     for role, value in norm.items():
-        ...         arrays[f"b.{branch}.bn.{role}"] = np.full(4, float(value))
-        >>> {k: v.shape for k, v in fuse_state_dict(arrays).items()}
-        {'b.rbr_reparam.bias': (4,), 'b.rbr_reparam.weight': (4, 2, 3, 3)}
-    """
-    if layout not in ("torch", "keras"):
-        raise PlanError(f"layout={layout!r}: expected torch or keras.")
-    held = {name: np.asarray(values) for name, values in arrays.items()}
-    keras = from_keras(held) if layout == "keras" else None
-    held = keras.arrays if keras else held
-    tensors = {name: TensorInfo(a.shape, a.dtype.name) for name, a in held.items()}
-    plan = plan_tensors(
-        tensors,
-        {},
-        "state dict",
-        recipe=recipe,
-        eps=eps,
-        settings=Settings(batch_norm, dtype),
-        layout=layout,
-        input_size=make_hints(input_size, None).input_size,
-    )
-    plan.check()
-    _check_tied(plan, held)
-    made: dict[str, NDArray[Any]] = {}
-    outputs = plan.outputs
-
-    def read(name: str, rows: Rows | None = None) -> NDArray[Any]:
-        values = held[name]
-        return values if rows is None else values[slice(*rows)]
-
-    def write(name: str, rows: NDArray[Any], start: int = 0) -> None:
-        if name not in made:
-            made[name] = np.empty(outputs[name].shape, rows.dtype)
-        made[name][start : start + len(rows)] = rows
-
-    for fusion in plan.fusions:
-        _fuse_block(fusion, read, write, verify=verify)
-    copies: dict[object, NDArray[Any]] = {}
-    for name in plan.copies:
-        made[name] = copies.setdefault(_place(held[name]), np.array(held[name]))
-    return keras.restore(made, plan.made) if keras else dict(sorted(made.items()))
-
-
 def _check_form(dialect: str, target: str | None) -> Form:
     if dialect not in ("keep", "legacy"):
         raise CheckpointError(f"dialect={dialect!r}: expected keep or legacy.")
@@ -227,16 +130,32 @@ def _check_form(dialect: str, target: str | None) -> Form:
     return Form(dialect, target)
 
 
-def _check_plan(plan: Plan, file: Path, tensors: Mapping[str, TensorInfo], *, given: bool) -> None:
+def _check_plan(plan: Plan, file: Path, reader: Reader, *, given: bool) -> None:
     if given:
         raise PlanError(
             "a plan says recipe, eps, batch_norm and dtype already; leave out the others."
         )
-    if dict(plan.tensors) != dict(tensors):
+    if dict(plan.tensors) != dict(reader.tensors):
         raise PlanError(
             f"{file}: the plan was made for {plan.source}, whose tensors differ. "
             "Plan this file anew with 'reparam inspect FILE --json'."
         )
+    graph = reader.graph
+    if graph is None:
+        if MODEL_CONFIG in plan.recipes:
+            raise PlanError(
+                f"{file}: the plan follows a model's config, which the file does not hold. Give it "
+                "again with --config."
+            )
+        return
+    lines = {line.output: (line, eps) for line, eps in graph_lines(graph)}
+    for fusion in plan.fusions:
+        if (fusion.binding.line, fusion.binding.eps) != lines.get(fusion.name):
+            raise PlanError(
+                f"{file}: {fusion.name}: the plan's line or eps is not what the model's config "
+                "says. Lines may be taken out of such a plan, not changed; plan the file anew with "
+                "'reparam inspect FILE --json', with the same --input-size."
+            )
 
 
 def _check_target(target: Path, source: Path, *, overwrite: bool) -> None:
@@ -252,79 +171,6 @@ def _check_target(target: Path, source: Path, *, overwrite: bool) -> None:
             f"{target}: the output exists already. Choose another path, or ask for it to be "
             "replaced (overwrite=True, --overwrite)."
         )
-
-
-def _fuse_block(fusion: Fusion, read: Read, write: Write, *, verify: bool) -> BlockCheck:
-    """Fold, check and write one block, a slab of output channels at a time.
-
-    Raises:
-        VerificationError: An output differs by more than rounding can explain.
-    """
-    before = BlockReader(read)
-    made = {w.name: constant(w, fusion.binding.eps) for w in fusion.writes[1:]}
-    if isinstance(fusion.after, ops.ChainOp):
-        made = neutral_norm(fusion) | made  # where norms are shared, others may write its tensors
-    kernel, bias = fusion.kernel, fusion.bias
-    folder = Folder(fusion.op, before)
-    x = probe(fusion) if verify else None
-    worst = 0.0
-    for rows in slabs(fusion.op):
-        values, shift = folder.rounded(fusion.dtypes, rows)
-        if bias is not None:
-            made[bias.name][slice(*rows)] = shift
-        if x is not None:
-            after = _Made(kernel.name, values, made)
-            worst = max(worst, block_error(fusion, before, after, x, rows))
-        write(kernel.name, values, 0 if len(values) == kernel.info.shape[0] else rows[0])
-    if not worst <= 1:
-        raise VerificationError(
-            f"{fusion.name}: an output of the fused block is {worst:.3g} times its rounding bound "
-            "away from the train form. Nothing was written. Please report this with the plan "
-            "('reparam inspect FILE --json')."
-        )
-    for name in (w.name for w in fusion.writes[1:]):
-        write(name, made[name], 0)
-    return BlockCheck(fusion.name, worst)
-
-
-class _Made:
-    """Gives the tensors of the deploy form while they are being made."""
-
-    def __init__(self, kernel: str, rows: NDArray[Any], rest: Mapping[str, NDArray[Any]]) -> None:
-        self.kernel, self.rows, self.rest = kernel, rows, rest
-
-    def __call__(self, name: str, rows: Rows | None = None, /) -> NDArray[Any]:
-        if name == self.kernel:
-            return self.rows
-        values = self.rest[name]
-        return values if rows is None else values[slice(*rows)]
-
-
-def _place(values: NDArray[Any]) -> object:
-    """Where an array lies: views that a framework makes of one tensor are different objects."""
-    if not values.size:
-        return id(values)
-    return values.__array_interface__["data"][0], values.shape, values.strides, values.dtype
-
-
-def _check_tied(plan: Plan, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Refuse to fuse a kernel that stands in the state dict under another name too."""
-    names: dict[object, str] = {}
-    for name, values in arrays.items():
-        names.setdefault(_place(values), name)
-    kernels = {
-        leaf.weight
-        for f in plan.fusions
-        for leaf in ops.leaves(f.op)
-        if isinstance(leaf, ops.ConvOp)
-    }
-    for name, values in arrays.items():
-        first = names[_place(values)]
-        if first != name and {first, name} & kernels:
-            raise PlanError(
-                f"{first!r} and {name!r} are one array: a layer used twice cannot be fused with "
-                "two norms. Copy one of them if they are not tied in the model."
-            )
 
 
 def _report(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from reparam.checkpoint import Graph, Reader
+    from reparam.expression import Line
     from reparam.recipe_plan import Names
 
 LARGEST = 1 << 20
@@ -109,6 +110,11 @@ def plan_reader(
     return _plan_graph(reader, reader.graph, settings)
 
 
+def graph_lines(graph: Graph) -> list[tuple[Line, float]]:
+    """Return what a graph lets be fused, as lines with the constant of their norms."""
+    return [(parse(line.text), line.eps) for line in graph.lines]
+
+
 def _plan_graph(reader: Reader, graph: Graph, settings: Settings) -> Plan:
     check_settings(settings)
     source = str(reader.path)
@@ -119,13 +125,13 @@ def _plan_graph(reader: Reader, graph: Graph, settings: Settings) -> Plan:
     bindings = [
         Binding(
             block="",
-            line=parse(line.text),
+            line=line,
             recipe=MODEL_CONFIG,
-            eps=line.eps,
+            eps=eps,
             eps_source=MODEL_CONFIG,
-            shared=line.shared,
+            shared=known.shared,
         )
-        for line in graph.lines
+        for known, (line, eps) in zip(graph.lines, graph_lines(graph), strict=True)
     ]
     return bind(
         reader.tensors,

@@ -87,7 +87,7 @@ def test_output_that_cannot_show_a_character(train, tmp_path):
 def test_a_terminated_fuse_leaves_nothing(train, tmp_path):
     code = (
         "import os, signal, sys, reparam.fusing as f, reparam.cli as c;"
-        "f._fuse_block = lambda *a, **k: os.kill(os.getpid(), signal.SIGTERM);"
+        "f.fuse_block = lambda *a, **k: os.kill(os.getpid(), signal.SIGTERM);"
         "sys.exit(c.main(sys.argv[1:]))"
     )
     words = [sys.executable, "-c", code, "fuse", train, "-o", tmp_path / "out.safetensors"]

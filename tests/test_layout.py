@@ -36,8 +36,8 @@ LAYERS = [
     ["fold", "reference", "neutral", "slabs"],
     ["proof"],
     # whole files
-    ["report"],
-    ["fusing", "verifying"],
+    ["report", "blocks"],
+    ["fusing", "state_dict", "verifying"],
     ["__init__"],
     ["commands"],
     ["cli"],
