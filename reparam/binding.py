@@ -100,7 +100,7 @@ def bind(
                 path,
                 keeps.get(path)
                 or explain_norm(path, index)
-                or f"no line of {', '.join(recipes)} reads it",
+                or _unread(recipes),
             )
             for path in sorted(index.norms(), key=natural)
             if path not in layer_paths
@@ -112,6 +112,12 @@ def bind(
         keeps=dict(keeps),
         beside=dict(beside),
     )
+
+
+def _unread(recipes: tuple[str, ...]) -> str:
+    if MODEL_CONFIG in recipes:
+        return "left out of the plan"
+    return f"no line of {', '.join(recipes)} reads it"
 
 
 def _guesses_eps(fusion: Fusion) -> bool:

@@ -309,7 +309,7 @@ def _installed_format(path: Path, head: bytes, size: int) -> Format:
             adapter: Any = entry.load()
             if adapter.recognises(head, size):
                 return adapter  # type: ignore[no-any-return]
-    unknown = b"", "unknown content", _TORCH
+    unknown = b"", "unknown content", "Is it empty, truncated, or of another program?"
     _, seen, advice = next((n for n in _NOT_HERE if head.startswith(n[0])), unknown)
     raise CheckpointError(f"{path}: expected a safetensors or Keras file, saw {seen}. {advice}")
 

@@ -121,6 +121,11 @@ class VerifyReport:
         return not self.differences
 
     @property
+    def not_covered(self) -> str:
+        """What this comparison cannot see."""
+        return NOT_COMPARED if MODEL_CONFIG in self.plan.recipes else NOT_COVERED
+
+    @property
     def extra(self) -> tuple[str, ...]:
         """Tensors of AFTER that nothing in BEFORE accounts for."""
         return tuple(d.name for d in self.differences if d.what == EXTRA)
@@ -140,7 +145,7 @@ class VerifyReport:
             "worst": _check(self.worst),
             "certificate": self.certificate if math.isfinite(self.certificate) else None,
             "differences": [{"name": d.name, "what": d.what} for d in self.differences],
-            "not_covered": NOT_COVERED,
+            "not_covered": self.not_covered,
         }
 
     def __str__(self) -> str:
@@ -167,7 +172,7 @@ class VerifyReport:
                 f"{self.certificate:.2g}"
             )
         lines += [f"assumed {fact}" for fact in self.plan.assumed]
-        lines.append(f"not covered: {NOT_COVERED}")
+        lines.append(f"not covered: {self.not_covered}")
         return "\n".join(lines)
 
 
@@ -176,6 +181,12 @@ SHOWN = 10
 NOT_COVERED = (
     "what is assumed above would be wrong on both sides alike; the graph around the blocks "
     "(strides, activations, order) is not in a checkpoint"
+)
+
+
+NOT_COMPARED = (
+    "the graph around the blocks is taken from the config of the train form; that of the other "
+    "file (its strides, activations, order of layers) is not compared with it"
 )
 
 

@@ -17,7 +17,7 @@ from reparam_adapters.keras_store import Change, Item, Layout, Stored
 from reparam_adapters.keras_v3 import CONTAINERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from reparam.layouts import Kind
     from reparam_adapters.keras_config import Model
@@ -26,7 +26,12 @@ _VARIABLES = {"weight": "kernel", "running_mean": "moving_mean", "running_var": 
 
 
 def legacy_from_tree(
-    named: Mapping[str, Stored], change: Change, model: Model | None, where: str
+    named: Mapping[str, Stored],
+    change: Change,
+    model: Model | None,
+    *,
+    lists: Container[str],
+    where: str,
 ) -> Layout:
     """Lay out a legacy file of weights that lie in a tree.
 
@@ -34,6 +39,7 @@ def legacy_from_tree(
         named: The variables of the source.
         change: What becomes of them.
         model: The graph, if it is known.
+        lists: Paths that are no layers but lists of layers.
         where: The file's name, for messages.
 
     Raises:
@@ -42,7 +48,7 @@ def legacy_from_tree(
     items = _variables(named, change)
     tops: dict[str, list[Item]] = {}
     for item in items:
-        tops.setdefault(_top(item.tensor, model), []).append(item)
+        tops.setdefault(_top(item.tensor, model, lists), []).append(item)
     order = (
         _chain(tops, where)
         if model is None
@@ -103,10 +109,15 @@ def _place(named: tuple[str, Stored]) -> tuple[bool, list[tuple[str, int]], str]
     return not counted, [(text, int(number or -1)) for text, number in parts], named[1].data.path
 
 
-def _top(tensor: str, model: Model | None) -> str:
-    path = tensor.rpartition(".")[0]
+def _top(tensor: str, model: Model | None, lists: Container[str]) -> str:
+    """Return the layer of the model that lists a variable."""
+    parts = tensor.rpartition(".")[0].split(".")
     if model is None:
-        return path.partition(".")[0]
+        end = 1
+        while ".".join(parts[:end]) in lists and end < len(parts):
+            end += 1
+        return "/".join(parts[:end])
+    path = ".".join(parts)
     return next((n for n in model.layers if path == n or path.startswith(n + ".")), path)
 
 
@@ -125,7 +136,8 @@ def _legacy_name(item: Item, items: list[Item]) -> str:
 def _chain(tops: Mapping[str, list[Item]], where: str) -> list[str]:
     """Order objects so that each takes what the one before gives; linear layers come last.
 
-    Kernels of grouped convolutions tell only what one group takes.
+    Kernels of grouped convolutions tell only what one group takes, so where several would fit, the
+    first of them in the order of their names is taken.
     """
     ends = {top: _ends(items) for top, items in tops.items()}
     left = sorted(tops, key=lambda top: all(len(i.shape) < 3 for i in tops[top]))  # noqa: PLR2004  a head
@@ -133,10 +145,9 @@ def _chain(tops: Mapping[str, list[Item]], where: str) -> list[str]:
     order: list[str] = []
     given = {out for _, out in ends.values()}
     while left:
-        after = [t for t in left if width in (None, ends[t][0])] if order else []
-        if not order:
+        if width is None:
             after = [t for t in left if ends[t][0] not in given] or left
-        elif width is not None and not after:
+        else:
             after = [t for t in left if ends[t][0] and width % ends[t][0] == 0]
         if not after:
             raise _unordered(where, left[0])

@@ -189,12 +189,13 @@ def _pick(
 
 
 def _name_by_paths(store: LegacyStore) -> dict[str, Stored]:
-    paths = {
-        (layer, entry.name): _path(layer, entry.name)
+    below = {
+        (layer, entry.name): _below(layer, entry.name)
         for layer, entries in store.layers.items()
         for entry in entries
     }
-    deep = any(len(path) > 2 for path in paths.values())  # noqa: PLR2004  layer, variable
+    deep = any(len(names) > 1 for names in below.values())
+    paths = {key: (*key[0].split("/"), *names) for key, names in below.items()}
     shorter = count_from_zero([p[:-1] for p in paths.values()], top=deep)
     grouped: dict[str, list[Entry]] = {}
     for layer, entries in store.layers.items():
@@ -216,8 +217,8 @@ def _name_by_paths(store: LegacyStore) -> dict[str, Stored]:
     return found
 
 
-def _path(layer: str, weight: str) -> tuple[str, ...]:
-    """Return the names from the layer's own down to the variable's.
+def _below(layer: str, weight: str) -> tuple[str, ...]:
+    """Return the names below a layer, down to the variable's.
 
     Keras may put the names of the model and of the layer in front once more.
     """
@@ -225,4 +226,4 @@ def _path(layer: str, weight: str) -> tuple[str, ...]:
     marked = f"/{plain}/"
     if f"/{layer}/" in marked:
         plain = marked[marked.index(f"/{layer}/") + len(layer) + 2 : -1]
-    return layer, *plain.split("/")
+    return tuple(plain.split("/"))

@@ -147,7 +147,14 @@ class KerasWriter:
             base = "model_weights" if source.source.kind == "model" else ""
             return legacy_layout(source.store, source.named, self._change, base)
         if form.dialect == "legacy":
-            return legacy_from_tree(source.named, self._change, source.model, str(source.path))
+            homes = source.store.homes.items()
+            lists = {p for p, g in homes if p and "vars" not in g.groups and not g.datasets}
+            layout = legacy_from_tree(
+                source.named, self._change, source.model, lists=lists, where=str(source.path)
+            )
+            order = ", ".join(cast("list[str]", layout.groups[""]["layer_names"]))
+            self._notes.append(f"layers in the order in which Keras will load them: {order}")
+            return layout
         return v3_layout(source.store, source.named, self._change)
 
     def _add_root(self, layout: Layout) -> None:
@@ -306,8 +313,8 @@ def _check_form(path: Path, source: KerasReader, form: Form) -> None:
     kind = source.source.kind
     if form.dialect == "legacy" and kind in ("model", "archive"):
         raise CheckpointError(
-            f"{path}: --dialect legacy is for files of weights only; {source.path} holds its model "
-            "and is written as it is. Leave the option out."
+            f"{path}: --dialect legacy is for files that hold weights only; {source.path} holds a "
+            "config too and keeps its kind. Leave the option out."
         )
     if form.target == "keras3" and kind != "model":
         raise CheckpointError(
