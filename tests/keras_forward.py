@@ -11,7 +11,7 @@ import json
 import re
 import zipfile
 from collections import Counter
-from itertools import product
+from itertools import chain, product
 
 import h5py
 import numpy as np
@@ -95,15 +95,6 @@ def is_node(layer):
     return ".ops." in module or (module == "" and "name" not in layer["config"])
 
 
-def leaves(config, above=()):
-    for layer in layers_of(config):
-        at = (*above, name_of(layer))
-        if layer["class_name"] in MODELS:
-            yield from leaves(layer, at)
-        else:
-            yield at, layer
-
-
 def variables(layer):
     """Names of a layer's trainable and other variables, in the order they are stored."""
     kind, config = layer["class_name"], layer["config"]
@@ -120,26 +111,35 @@ def variables(layer):
 
 
 def from_names(config, weights, found):
-    """Legacy HDF5, loaded as Keras does: layers by name, the variables of one by position."""
+    """Legacy HDF5, loaded as Keras does: by position, whatever the layers are called."""
     listed = attribute(weights, "layer_names")
-    layers = [layer for layer in layers_of(config) if not is_node(layer)]
+    layers = [layer for layer in in_order(config) if not is_node(layer)]
     assert sorted(listed) == sorted(name_of(layer) for layer in layers), listed
-    for layer in layers:
-        top = name_of(layer)
-        inner = list(leaves(layer, (top,))) if layer["class_name"] in MODELS else [((top,), layer)]
-        first, last = [], []
-        for at, leaf in inner:
-            trainable, other = variables(leaf)
-            frozen = leaf["config"].get("trainable") is False
-            (last if frozen else first).extend((at, name) for name in trainable)
-            last.extend((at, name) for name in other)
-        group = weights[top]
-        names = attribute(group, "weight_names")
-        assert len(names) == len(first + last), (top, names)
-        for (at, role), stored in zip(first + last, names, strict=True):
+    groups = [name for name in listed if attribute(weights[name], "weight_names")]
+    wanted = [slots for layer in layers if (slots := [*chain(*split_slots(layer))])]
+    assert len(groups) == len(wanted), listed
+    for top, slots in zip(groups, wanted, strict=True):
+        names = attribute(weights[top], "weight_names")
+        assert len(names) == len(slots), (top, names)
+        for (at, role), stored in zip(slots, names, strict=True):
             # DepthwiseConv2D calls its kernel depthwise_kernel, except in Keras 3
             assert stored.split("/")[-1].split(":")[0].endswith(role), (at, role, stored)
-            found.setdefault(at, {})[role] = numbers(group[stored])
+            found.setdefault(at, {})[role] = numbers(weights[top][stored])
+
+
+def split_slots(layer, above=()):
+    """The variables that a layer trains, those of inner layers included, and all others."""
+    at, first, last = (*above, name_of(layer)), [], []
+    if layer["class_name"] in MODELS:
+        for inner in in_order(layer):
+            trained, other = split_slots(inner, at)
+            first += trained
+            last += other
+    else:
+        first, last = ([(at, role) for role in roles] for roles in variables(layer))
+    config = layer["config"]
+    frozen = isinstance(config, dict) and config.get("trainable") is False
+    return ([], first + last) if frozen else (first, last)
 
 
 def snake(name):
@@ -152,7 +152,7 @@ def from_groups(config, group, above, found):
     box = group["layers"] if "layers" in group else group["_layer_checkpoint_dependencies"]
     counts = Counter()
     sequential = config["class_name"] == "Sequential"
-    for layer in layers_of(config):
+    for layer in in_order(config):
         kind = layer["class_name"]
         if is_node(layer) or (sequential and kind == "InputLayer"):
             continue
@@ -170,6 +170,57 @@ def from_groups(config, group, above, found):
         if names:
             found[at] = {n: numbers(stored[str(i)]) for i, n in enumerate(names)}
     assert len(box) <= sum(counts.values()), "groups that no layer claims"
+
+
+# --- the order of layers ----------------------------------------------------------------------
+
+
+def in_order(config):
+    """The layers of a model as Keras lists them once it has built it, whatever the file says.
+
+    The deepest come first. Among layers of one depth, those come first that a walk from the
+    outputs, depth first, meets first.
+    """
+    layers = {name_of(layer): layer for layer in layers_of(config)}
+    if config["class_name"] == "Sequential":
+        return list(layers.values())
+    calls = {
+        name: [list(references(inbound(node))) for node in layer["inbound_nodes"]]
+        for name, layer in layers.items()
+    }
+    base = node_offsets(config["config"], layers, calls)
+    finished, met = [], []
+
+    def walk(reference):
+        name, number = reference[0], reference[1] - base[reference[0]]
+        if (name, number) in finished:
+            return
+        if name not in met:
+            met.append(name)
+        for taken in calls[name][number] if calls[name] else []:
+            walk(taken)
+        finished.append((name, number))
+
+    for end in ends(config["config"]["output_layers"]):
+        walk(end)
+    depths, place = layer_depths(finished, calls, base), {name: i for i, name in enumerate(met)}
+    for name, *_ in ends(config["config"]["input_layers"]):  # some may lead nowhere
+        depths.setdefault(name, 0)
+    ranked = sorted(depths, key=lambda name: (-depths[name], place.get(name, -1)))
+    assert sorted(ranked) == sorted(layers), "layers that lead nowhere"
+    return [layers[name] for name in ranked]
+
+
+def layer_depths(calls_in_order, calls, base):
+    """How far every layer is from an output; one that is called twice is at least as far as it
+    was found to be before."""
+    far, depths = Counter(), Counter()
+    for name, number in reversed(calls_in_order):
+        here = depths[name] = max(far[name, number], depths[name])
+        for taken, node, _ in calls[name][number] if calls[name] else []:
+            at = taken, node - base[taken]
+            far[at] = max(far[at], here + 1)
+    return dict(depths)
 
 
 # --- the graph --------------------------------------------------------------------------------

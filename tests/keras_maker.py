@@ -176,7 +176,9 @@ class Net:
             "input_layers": [[name, 0, 0] for name, _ in self.inputs],
             "output_layers": outputs,
         }
-        return {"class_name": "Functional", "config": config}
+        model = {"class_name": "Functional", "config": config}
+        config["layers"] = forward.in_order(model)
+        return model
 
     def save_h5(self, path, outputs):
         with h5py.File(path, "w") as file:
@@ -184,7 +186,7 @@ class Net:
             file.attrs["model_config"] = json.dumps(self.config_k2(outputs)).encode()
             box = file.create_group("model_weights")
             box.attrs["backend"], box.attrs["keras_version"] = b"tensorflow", b"2.15.0"
-            store_names(box, "layer_names", self.layers)
+            store_names(box, "layer_names", self.order(outputs))
             for name in sorted(self.layers):
                 trainable, other = self.variables(name)
                 weights = {f"{name}/{key}:0": value for key, value in (trainable | other).items()}
@@ -197,17 +199,22 @@ class Net:
         """What a layer trains, and the rest; those of an inner model by `layer/variable`."""
         if name in self.inner:
             found = {}, {}
-            for inner in self.inner[name].layers:
+            for inner in self.inner[name].order(self.ends[name]):
                 pair = self.inner[name].variables(inner)
                 for into, values in zip(found, pair, strict=True):
                     into |= {f"{inner}/{key}": value for key, value in values.items()}
             return found
         layer, weights = self.layers[name], self.weights.get(name, {})
         kernel = "depthwise_kernel" if layer["class_name"].startswith("Depthwise") else "kernel"
-        return tuple(
+        first, last = (
             {kernel if role == "kernel" else role: weights[role] for role in roles}
             for roles in forward.variables(layer)
         )
+        return (first, last) if layer["config"].get("trainable", True) else ({}, first | last)
+
+    def order(self, outputs):
+        """The names of the layers as Keras lists them."""
+        return [forward.name_of(x) for x in forward.layers_of(self.config_k2(outputs))]
 
     # Keras 3, zip
 
@@ -240,7 +247,7 @@ class Net:
     def save_keras(self, path, outputs):
         with io.BytesIO() as stored:
             with h5py.File(stored, "w") as file:
-                self._save_groups(file)
+                self._save_groups(file, outputs)
             weights = stored.getvalue()
         metadata = {"keras_version": "3.15.1", "date_saved": "2026-01-01@00:00:00"}
         with zipfile.ZipFile(path, "w") as archive:
@@ -248,15 +255,16 @@ class Net:
             archive.writestr("config.json", json.dumps(self.config_k3(outputs)))
             archive.writestr("model.weights.h5", weights)
 
-    def _save_groups(self, group):
+    def _save_groups(self, group, outputs):
         counts = Counter()
-        for name, layer in self.layers.items():
+        for name in self.order(outputs):
+            layer = self.layers[name]
             stem = forward.snake(layer["class_name"])
             number, counts[stem] = counts[stem], counts[stem] + 1
             child = group.create_group(f"layers/{stem}_{number}" if number else f"layers/{stem}")
             child.create_group("vars").attrs["name"] = name
             if name in self.inner:
-                self.inner[name]._save_groups(child)
+                self.inner[name]._save_groups(child, self.ends[name])
             for index, value in enumerate(self.weights.get(name, {}).values()):
                 child[f"vars/{index}"] = self._stored(value)
                 if self.dtype == "bfloat16":

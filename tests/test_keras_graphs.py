@@ -379,7 +379,103 @@ def inner_norm_of_two_sizes(net):
     return [net.model(inner, ends, net.input(9, 9, 4)), net.model(inner, ends, net.input(8, 8, 4))]
 
 
+def skip_without_a_norm(net, x=None, *, frozen=()):
+    """`b` comes nearer to the output than `s` once its norm is gone, and has the same shapes."""
+
+    def conv(name, x):
+        how = {"filters": 4, "kernel_size": 3, "use_bias": True}
+        return net("Conv2D", x, name=name, trainable=name not in frozen, **how)
+
+    x = net.input(6, 6, 4) if x is None else x
+    y = conv("b", net("ReLU", conv("a", x)))
+    y = net("BatchNormalization", y, name="bn", trainable="bn" not in frozen)
+    return [net("Add", conv("s", x), y)]
+
+
+def skip_behind_the_norm(net):
+    """As before, but the walk from the output meets the other branch first."""
+    x = net.input(6, 6, 4)
+    y = net("ReLU", branch(net, x, use_bias=True))
+    y = branch(net, y, use_bias=True)
+    return [net("Add", y, net("Conv2D", x, filters=4, kernel_size=3, use_bias=True))]
+
+
+def inner_skip(*frozen, all_frozen=False, calls=1, deeper=False):
+    def build(net):
+        inner = Net(seed=5)
+        ends = skip_without_a_norm(inner, frozen=frozen)
+        if deeper:
+            middle = Net(seed=6)
+            ends = [middle.model(inner, ends, middle.input(6, 6, 4), name="innermost")]
+            inner = middle
+        y = net.input(6, 6, 4)
+        for _ in range(calls):
+            y = net.model(inner, ends, y)
+        if all_frozen:
+            for layer in inner.layers.values():
+                layer["config"]["trainable"] = False
+        return [y]
+
+    return build
+
+
+def inner_models_change_places(net):
+    """The same change of order among models, whose groups are counted, too."""
+    x = net.input(6, 6, 4)
+
+    def inner(seed, x):
+        part = Net(seed=seed)
+        y = part("Conv2D", part.input(6, 6, 4), filters=4, kernel_size=3, use_bias=True, name="c")
+        return net.model(part, [part("ReLU", y)], x, name=f"model_{seed}")
+
+    y = net("ReLU", branch(net, x))
+    y = branch(net, inner(5, y))
+    return [net("Add", net("ReLU", inner(6, x)), y)]
+
+
+def shared_pair_at_two_depths(net):
+    x = net.input(6, 6, 4)
+
+    def shared(x):
+        y = net("Conv2D", x, filters=4, kernel_size=3, use_bias=True, name="shared")
+        return net("BatchNormalization", y, name="shared_bn")
+
+    z = net("Conv2D", x, filters=4, kernel_size=3, use_bias=True, name="s")
+    for _ in range(3):
+        z = net("ReLU", z)
+    return [net("Add", z, shared(net("ReLU", shared(x))))]
+
+
+def two_outputs(net):
+    """The second output is nearer to the input; both have convolutions of one shape."""
+    x = net.input(6, 6, 4)
+    y = branch(net, net("ReLU", branch(net, x, use_bias=True)), use_bias=True)
+    z = net("Conv2D", x, filters=4, kernel_size=3, use_bias=True, name="s")
+    return [z, y, net("Add", net("ReLU", y), net("Conv2D", z, filters=4, kernel_size=3))]
+
+
+def unused_inputs(net):
+    """Inputs that lead nowhere have no depth and come before the last layer."""
+    outputs = skip_without_a_norm(net)
+    net.input(3)
+    net.input(2)
+    return outputs
+
+
 FUSES = {
+    "a skip without a norm": skip_without_a_norm,
+    "a skip behind the norm": skip_behind_the_norm,
+    "an inner skip": inner_skip(),
+    "an inner skip, twice": inner_skip(calls=2),
+    "an inner skip, frozen": inner_skip("s"),
+    "an inner skip, frozen pair": inner_skip("b", "bn"),
+    "an inner skip, frozen norm": inner_skip("bn"),
+    "an inner skip, all frozen": inner_skip(all_frozen=True),
+    "an inner skip of an inner model": inner_skip("s", deeper=True),
+    "inner models change places": inner_models_change_places,
+    "a shared pair at two depths": shared_pair_at_two_depths,
+    "two outputs": two_outputs,
+    "inputs that lead nowhere": unused_inputs,
     "an inner block": inner_block,
     "an inner block twice": inner_block_twice,
     "a pair": pair,

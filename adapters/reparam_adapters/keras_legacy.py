@@ -127,6 +127,15 @@ def name_legacy(store: LegacyStore, model: Model | None) -> dict[str, Stored]:
     for name, layer in model.layers.items():
         if name in store.layers:
             _name_by_config(store, name, layer, found)
+    stored = [name for name, entries in store.layers.items() if entries and name in model.layers]
+    wanted = [name for name in model.layers if name in stored]
+    if stored != wanted:
+        odd = next(s for s, w in zip(stored, wanted, strict=True) if s != w)
+        raise CheckpointError(
+            f"{store.where}: the weights of {shown(odd)} do not lie where Keras loads them from: "
+            "it goes by the order of the model's layers, not by their names. Save the model again "
+            "with the Keras that made it."
+        )
     for name, entries in store.layers.items():
         if name not in model.layers:
             if name != TOP and entries:

@@ -31,6 +31,14 @@ def sort_layers(model: Model) -> None:
     model.raw.sort(key=lambda item: place[id(item)])
 
 
+def sort_all(model: Model) -> None:
+    """Bring the layers of a model and of all models within it into Keras' order."""
+    sort_layers(model)
+    for layer in model.layers.values():
+        if layer.model is not None:
+            sort_all(layer.model)
+
+
 def _order(model: Model) -> list[str]:
     """Return the names of all layers that lead to an output, in Keras' order."""
     finished, met = _walk(model)

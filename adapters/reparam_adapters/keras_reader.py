@@ -13,6 +13,7 @@ from reparam.layouts import to_torch
 from reparam_adapters.keras_config import parse_config
 from reparam_adapters.keras_graph import find_edits
 from reparam_adapters.keras_legacy import LegacyStore, name_legacy, read_legacy
+from reparam_adapters.keras_order import sort_all
 from reparam_adapters.keras_shapes import with_input_size
 from reparam_adapters.keras_sources import open_source
 from reparam_adapters.keras_v3 import V3Store, name_v3, read_v3
@@ -92,6 +93,7 @@ class KerasReader:
             config, model = parse_config(text, where, subclassed=self.source.kind == "archive")
             if model is None:  # a subclassed model in a .keras file: weights only
                 return
+            sort_all(model)  # as Keras will list the layers, whatever order the config has
             sizes = with_input_size(model, hints.input_size, str(self._path))
             self._graph, self.edits = find_edits(model, sizes, assumed)
         except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:

@@ -65,12 +65,15 @@ class KerasWriter:
             else choose_edits(source.edits, change.made, tensors, str(source.path))
         )
         _check_dtypes(path, source, tensors)
-        before, dropped = layer_ranks(source.model), dropped_layers(edits)
+        before, frozen = layer_ranks(source.model), frozen_layers(source.model)
+        dropped = dropped_layers(edits)
         if source.config is not None and source.model is not None:
             rewrite(source.config, edits, tensors)
             if change.form.target == "keras3":
                 for_keras3(source.config, source.model)
-        self._change = _change(source, tensors, change.made, dropped, before)
+        self._change = _change(
+            source, tensors, change.made, dropped=dropped, before=before, frozen=frozen
+        )
         layout = self._layout(change.form)
         self._config = None if source.config is None else json.dumps(source.config)
         if source.source.kind == "model":
@@ -292,8 +295,10 @@ def _change(
     source: KerasReader,
     tensors: Mapping[str, TensorInfo],
     made: Mapping[str, tuple[str, ...]],
+    *,
     dropped: frozenset[str],
     before: Mapping[str, int],
+    frozen: set[str],
 ) -> Change:
     touched = {*made, *(layer for layers in made.values() for layer in layers)}
     return Change(
@@ -305,7 +310,7 @@ def _change(
         dropped=dropped,
         before=before,
         after=layer_ranks(source.model),
-        frozen=frozen_layers(source.model),
+        frozen=frozen,
     )
 
 
