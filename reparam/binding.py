@@ -98,9 +98,7 @@ def bind(
         skipped=tuple(
             Skipped(
                 path,
-                keeps.get(path)
-                or explain_norm(path, index)
-                or _unread(recipes),
+                keeps.get(path) or explain_norm(path, index) or _unread(recipes),
             )
             for path in sorted(index.norms(), key=natural)
             if path not in layer_paths
