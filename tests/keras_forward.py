@@ -53,7 +53,10 @@ def read_model(path):
             from_groups(config, file, (), found)
     else:
         with h5py.File(path) as file:
-            from_names(config, file["model_weights"], found)
+            weights = file["model_weights"]
+            listed, layers = attribute(weights, "layer_names"), in_order(config)
+            assert sorted(listed) == sorted(name_of(x) for x in layers if not is_node(x)), listed
+            from_names(config, weights, found)
     return config, found
 
 
@@ -113,10 +116,8 @@ def variables(layer):
 def from_names(config, weights, found):
     """Legacy HDF5, loaded as Keras does: by position, whatever the layers are called."""
     listed = attribute(weights, "layer_names")
-    layers = [layer for layer in in_order(config) if not is_node(layer)]
-    assert sorted(listed) == sorted(name_of(layer) for layer in layers), listed
     groups = [name for name in listed if attribute(weights[name], "weight_names")]
-    wanted = [slots for layer in layers if (slots := [*chain(*split_slots(layer))])]
+    wanted = [slots for layer in in_order(config) if (slots := [*chain(*split_slots(layer))])]
     assert len(groups) == len(wanted), listed
     for top, slots in zip(groups, wanted, strict=True):
         names = attribute(weights[top], "weight_names")
@@ -326,6 +327,8 @@ def call(layer, find, above, args, kwargs):
     if kind in MODELS:
         outputs = run(layer, find, flat(args), at)
         return outputs if len(outputs) > 1 else outputs[0]
+    if kind == "Subtract":
+        return np.subtract(*flat(args))
     if kind in {"Add", "TFOpLambda", "TensorFlowOpLayer"}:
         return add(kind, config, flat([args, [kwargs.get("y", [])]]))
     if kind == "Concatenate":

@@ -237,7 +237,7 @@ class Net:
             nodes = []
             for inputs, keywords in self.calls[layer_name]:
                 tensors = [tensor(end) for end in inputs]
-                merge = layer["class_name"] in {"Add", "Concatenate"}
+                merge = layer["class_name"] in {"Add", "Subtract", "Concatenate"}
                 nodes.append({"args": [tensors] if merge else tensors, "kwargs": keywords})
             layers.append({**layer, **place, "inbound_nodes": nodes})
         config = self._functional(name, layers, [[*end, 0] for end in outputs])

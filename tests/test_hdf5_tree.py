@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
+import zlib
 from pathlib import Path
 
 import h5py
@@ -435,6 +437,92 @@ def test_large_chunks_are_refused(path, file):
     file.create_dataset("x", (4,), "f4", chunks=(2**29,), maxshape=(None,))
     file.close()
     refused(path, "a chunk of more than")
+
+
+FILTERS = [
+    {"shuffle": shuffle, "fletcher32": checksum, "compression": compression}
+    for compression in (None, "gzip", "lzf")
+    for shuffle in (False, True)
+    for checksum in (False, True)
+]
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=str)
+@pytest.mark.parametrize("chunks", [(60, 50), (7, 11)], ids=str)
+def test_whole_chunks_are_read(path, file, filters, chunks):
+    rng = np.random.default_rng(0)
+    arrays = {
+        "noise": rng.normal(size=(60, 50)),
+        "zeros": np.zeros((60, 50), "f4"),
+        "count": np.arange(3000, dtype="i4").reshape(60, 50),
+        "rows": np.repeat(rng.integers(0, 255, (60, 1)).astype("u1"), 50, 1),
+        "none": np.zeros((0, 50), "f4"),
+    }
+    for name, values in arrays.items():
+        file.create_dataset(name, data=values, chunks=chunks, maxshape=(None, None), **filters)
+    file.close()
+    with open_tree(path, "x") as tree:
+        for name, values in arrays.items():
+            assert np.array_equal(tree.root.datasets[name].read(), values)
+
+
+SHORT = b"\0" * 16
+LITERALS = bytes([31, *range(32)])
+NOISE = np.random.default_rng(0).bytes(4096)
+LONG = bytes([31, *range(32), 7 << 5, 255, 0])
+
+
+@pytest.mark.parametrize(
+    ("filters", "packed", "mask", "found"),
+    [
+        ({"compression": "gzip"}, zlib.compress(SHORT), 0, 16),
+        ({"compression": "gzip"}, zlib.compress(b"\0" * 2**20), 0, 4097),
+        ({"compression": "gzip"}, zlib.compress(NOISE)[:1000], 0, "9.."),
+        ({"compression": "gzip"}, SHORT, 1, 16),
+        ({"compression": "gzip", "shuffle": True}, zlib.compress(SHORT), 0, 16),
+        ({"compression": "lzf"}, LITERALS, 0, 32),
+        ({"compression": "lzf"}, LONG, 0, 296),
+        ({"compression": "lzf"}, LONG[:-1], 0, 0),
+        ({"compression": "lzf"}, LITERALS[:-1], 0, 0),
+        ({"compression": "lzf"}, bytes(4095), 1, 4095),
+        ({"shuffle": True}, SHORT, 0, 16),
+        ({"fletcher32": True}, SHORT, 0, 12),
+        ({"fletcher32": True}, SHORT, 1, 16),
+    ],
+)
+def test_chunks_that_unpack_short_are_refused(path, file, filters, packed, mask, found):
+    """HDF5 would hand out whatever follows in its memory."""
+    dataset = file.create_dataset("x", data=np.ones(1024, "f4"), chunks=(1024,), **filters)
+    dataset.id.write_direct_chunk((0,), packed, filter_mask=mask)
+    file.close()
+    refused(path, rf"chunk at \(0,\) unpacks to {found} bytes, expected 4096")
+
+
+def test_a_chunk_that_was_never_written_is_refused(path, file):
+    file.create_dataset("x", (100, 10), "f4", chunks=(10, 10), compression="gzip")[:10] = 1
+    file.close()
+    refused(path, "1 chunks, expected 10")
+
+
+def test_filters_in_another_order_are_refused(path, file):
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_chunk((10,))
+    properties.set_deflate(1)
+    properties.set_shuffle()
+    space = h5py.h5s.create_simple((10,))
+    made = h5py.h5d.create(file.id, b"x", h5py.h5t.IEEE_F32LE, space, dcpl=properties)
+    h5py.Dataset(made)[:] = 1
+    file.close()
+    refused(path, r"filters \[1, 2\], expected shuffle, gzip or lzf, fletcher32 in this order")
+
+
+def test_many_chunks_take_linear_time(path, file):
+    file.create_dataset("x", data=np.ones(20_000, "f4"), chunks=(1,))
+    file.close()
+    with open_tree(path, "x") as tree:
+        start = time.perf_counter()
+        tree.root.datasets["x"].read()
+        assert time.perf_counter() - start < 3
 
 
 def test_many_dimensions_are_refused(path, file):

@@ -135,3 +135,23 @@ def test_numbers_count_from_zero_in_their_order():
 
 def test_flat_names_are_left_as_they_are():
     assert [*from_keras({"conv2d_4/kernel": np.ones((1, 1, 2, 2))}).arrays] == ["conv2d_4.weight"]
+
+
+@pytest.mark.parametrize(("size", "places"), [(6, (0, 1, 0)), (8, (0, 0, 0)), (9, (1, 1, 1))])
+def test_every_block_hands_its_size_on(size, places):
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for number in range(3):
+        for branch, taps in (("rbr_dense", 3), ("rbr_1x1", 1)):
+            stem = f"block_{number}/{branch}"
+            arrays[f"{stem}/conv/kernel"] = rng.normal(size=(taps, taps, 4, 4))
+            arrays[f"{stem}/bn/gamma"] = np.ones(4)
+            arrays[f"{stem}/bn/beta"] = arrays[f"{stem}/bn/moving_mean"] = np.zeros(4)
+            arrays[f"{stem}/bn/moving_variance"] = np.ones(4)
+    found = reparam.fuse_state_dict(arrays, layout="keras", input_size=(size, size))
+    for number, place in enumerate(places):
+        stem = f"block_{number}"
+        wanted = arrays[f"{stem}/rbr_dense/conv/kernel"].copy()
+        wanted[place, place] += arrays[f"{stem}/rbr_1x1/conv/kernel"][0, 0]
+        kernel = found[f"{stem}/rbr_reparam/kernel"]
+        np.testing.assert_allclose(kernel, wanted / np.sqrt(1.001), 1e-12)

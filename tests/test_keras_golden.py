@@ -94,6 +94,25 @@ def test_the_interpreter_is_keras(name):
     assert distance(found, wanted) < EXACT
 
 
+@pytest.mark.parametrize("name", [*WHOLE, *NEGATIVE])
+def test_the_order_of_layers_is_keras(name):
+    """Keras lists layers as it orders them, which the interpreter works out by itself."""
+    config = forward.read_config(source(name))
+
+    def check(config):
+        assert forward.in_order(config) == forward.layers_of(config)
+        for layer in forward.layers_of(config):
+            if layer["class_name"] in forward.MODELS:
+                check(layer)
+
+    check(config)
+    if not zipfile.is_zipfile(source(name)):
+        with h5py.File(source(name)) as file:
+            listed = forward.attribute(file["model_weights"], "layer_names")
+        wanted = [forward.name_of(x) for x in forward.in_order(config) if not forward.is_node(x)]
+        assert listed == wanted
+
+
 def run_article(name, path, images, *, form):
     if name == RESNET:
         return forward.resnet(path, RESNET_STRIDES, images)

@@ -196,6 +196,71 @@ def groups_differ(net):
     return [net("Add", branch(net, x, 3, groups=2), branch(net, x, 1, groups=4))]
 
 
+def groups_of_the_largest(net):
+    """The kernel that covers the other has more groups than it, and cannot hold it."""
+    x = net.input(8, 8, 4)
+    return [net("Add", branch(net, x, 3, groups=4), branch(net, x, 1, groups=2))]
+
+
+def dilated_alike(net):
+    x = net.input(8, 8, 4)
+    return [net("Add", *(branch(net, x, k, dilation_rate=2) for k in (5, 3, 1)))]
+
+
+def dilated_with_an_identity(net):
+    x = net.input(8, 8, 4)
+    parts = [branch(net, x, k, dilation_rate=2) for k in (5, 3, 1)]
+    return [net("Add", *parts, net("BatchNormalization", x))]
+
+
+def difference(net):
+    x = net.input(8, 8, 4)
+    return [net("Subtract", branch(net, x), branch(net, x, 1))]
+
+
+def difference_of_sums(net):
+    x = net.input(8, 8, 4)
+    y = net("Add", branch(net, x), branch(net, x, 1))
+    return [net("Subtract", y, net("Subtract", branch(net, x, 1), net("BatchNormalization", x)))]
+
+
+def space_broadcast_of_an_unknown_size(net):
+    """Only padding and extent tell that the second branch is smaller."""
+    x = net.input(3, 3, 4, unknown=True)
+    return [net("Add", branch(net, x), branch(net, x, 3, padding="valid"))]
+
+
+def activation_of_its_own(net):
+    x = net("Conv2D", net.input(8, 8, 3), filters=4, kernel_size=3, activation="relu")
+    return [net("BatchNormalization", x)]
+
+
+def dropout_used_elsewhere(net):
+    x = net("Dropout", net("Conv2D", net.input(8, 8, 3), filters=4, kernel_size=3))
+    return [net("BatchNormalization", x), net("ReLU", x)]
+
+
+def inner_skip_of_a_norm(net):
+    """A norm that stays keeps its statistics behind all that is trained."""
+    inner = Net(seed=5)
+    x = inner.input(6, 6, 4)
+    ends = skip_without_a_norm(inner, inner("BatchNormalization", x, name="first"))
+    return [net.model(inner, ends, net.input(6, 6, 4))]
+
+
+def dropout_in_training_between(net):
+    x = net("Conv2D", net.input(8, 8, 3), filters=4, kernel_size=3)
+    return [net("BatchNormalization", net("Dropout", x, training=True))]
+
+
+def inner_model_in_training(net):
+    inner = Net(seed=5)
+    ends = [branch(inner, inner.input(8, 8, 4))]
+    y = net.model(inner, ends, net.input(8, 8, 4))
+    net.calls["inner"] = [(inputs, {"training": True}) for inputs, _ in net.calls["inner"]]
+    return [y]
+
+
 def even_kernels(net):
     x = net.input(8, 8, 4)
     return [net("Add", *(branch(net, x, k) for k in (4, 3, 2, 1)))]
@@ -446,6 +511,18 @@ def shared_pair_at_two_depths(net):
     return [net("Add", z, shared(net("ReLU", shared(x))))]
 
 
+def shared_pair_side_by_side(net):
+    """The walk comes to the call that is nearer to the output last."""
+    x = net.input(6, 6, 4)
+
+    def shared(x):
+        y = net("Conv2D", x, filters=4, kernel_size=3, use_bias=True, name="shared")
+        return net("BatchNormalization", y, name="shared_bn")
+
+    z = net("ReLU", net("Conv2D", x, filters=4, kernel_size=3, use_bias=True, name="s"))
+    return [net("Add", shared(x), net("ReLU", net("ReLU", shared(net("ReLU", x)))), z)]
+
+
 def two_outputs(net):
     """The second output is nearer to the input; both have convolutions of one shape."""
     x = net.input(6, 6, 4)
@@ -474,6 +551,7 @@ FUSES = {
     "an inner skip of an inner model": inner_skip("s", deeper=True),
     "inner models change places": inner_models_change_places,
     "a shared pair at two depths": shared_pair_at_two_depths,
+    "a shared pair side by side": shared_pair_side_by_side,
     "two outputs": two_outputs,
     "inputs that lead nowhere": unused_inputs,
     "an inner block": inner_block,
@@ -497,6 +575,10 @@ FUSES = {
     "norm of a dense layer per pixel": dense_of_an_image,
     "dense branches": dense_branches,
     "even kernels": even_kernels,
+    "dilated alike": dilated_alike,
+    "dilated, with an identity": dilated_with_an_identity,
+    "a difference": difference,
+    "a difference of sums": difference_of_sums,
     "long kernels": long_kernels,
     "zeros of their own": borders_differ,
     "a conv and its image": conv_summed_with_its_image,
@@ -515,7 +597,10 @@ MAY_FUSE = {
     "norm of rows": norm_of_rows,
     "batch statistics": training_norm,
     "dropout between": dropout_between,
+    "dropout used elsewhere": dropout_used_elsewhere,
+    "an inner skip of a norm": inner_skip_of_a_norm,
     "relu between": relu_between,
+    "an activation of its own": activation_of_its_own,
     "padding between": pad_between,
     "flatten between": flatten_between,
     "relu in a branch": relu_in_a_branch,
@@ -532,6 +617,8 @@ MAY_FUSE = {
     "different strides": strides_differ,
     "different dilations": dilations_differ,
     "different groups": groups_differ,
+    "groups of the largest": groups_of_the_largest,
+    "broadcast pixels, unknown size": space_broadcast_of_an_unknown_size,
     "crossed kernels": crossed_kernels,
     "depthwise and dense": depthwise_and_dense_branches,
     "separable branches": separable_branches,
@@ -586,6 +673,90 @@ def test_equal_or_refused(build, kind, tmp_path):
         assert [p.name for p in tmp_path.iterdir()] == [path.name]
         return
     check(path, net, tmp_path)
+
+
+ONE = (
+    *("a block", "an even strided block", "an odd strided block", "an identity"),
+    *("channels first", "depthwise branches", "causal branches", "dense branches"),
+    *("even kernels", "long kernels", "zeros of their own", "a conv and its image"),
+    *("nested sums", "dilated alike", "dilated, with an identity", "a difference"),
+    "a difference of sums",
+)
+
+
+@pytest.mark.parametrize("kind", [".h5", ".keras"])
+@pytest.mark.parametrize("name", ONE)
+def test_one_convolution_is_left(name, kind, tmp_path):
+    _, path = write(FUSES[name], kind, tmp_path)
+    reparam.fuse(path, tmp_path / "out")
+    layers = forward.layers_of(forward.read_config(tmp_path / "out"))
+    kinds = [layer["class_name"] for layer in layers]
+    assert not {"Add", "Subtract"} & {*kinds}
+    assert sum("Conv" in k or k == "Dense" for k in kinds) == 1
+
+
+@pytest.mark.parametrize("kind", [".h5", ".keras"])
+@pytest.mark.parametrize(
+    ("build", "reason"),
+    [
+        (strides_differ, "their outputs have different sizes"),
+        (dilations_differ, "no kernel among them covers the taps of all"),
+        (crossed_kernels, "no kernel among them covers the taps of all"),
+        (groups_of_the_largest, "has more groups than the others"),
+        (broadcast_in_a_sum, "their outputs have different shapes"),
+        (identity_broadcast_in_a_sum, "their outputs have different shapes"),
+        (space_broadcast_in_a_sum, "their outputs have different shapes"),
+        (space_broadcast_of_an_unknown_size, "their outputs have different sizes"),
+        (transposed_branches, "no common kernel"),
+    ],
+)
+def test_pairs_that_are_not_summed(build, reason, kind, tmp_path):
+    _, path = write(build, kind, tmp_path)
+    plan = reparam.plan(path)
+    assert [note for note in plan.notes if reason in note]
+    assert not [fusion for fusion in plan.fusions if "+" in fusion.expression]
+
+
+NEVER = {
+    "two norms": (two_norms_of_one_conv, "has another consumer"),
+    "two calls": (one_conv_twice_with_two_norms, "is called 2 times, and not always"),
+    "dropout in training": (dropout_in_training_between, r"its input is 'dropout_\d' \(Dropout\)"),
+    "a model in training": (inner_model_in_training, "called with training=True"),
+    "batch statistics": (training_norm, "called with training=True"),
+    "an activation of its own": (activation_of_its_own, "has an activation of its own"),
+}
+
+
+@pytest.mark.parametrize("kind", [".h5", ".keras"])
+@pytest.mark.parametrize(("build", "reason"), NEVER.values(), ids=NEVER)
+def test_never_fused(build, reason, kind, tmp_path):
+    _, path = write(build, kind, tmp_path)
+    with pytest.raises(reparam.PlanError, match=reason):
+        reparam.plan(path)
+
+
+@pytest.mark.parametrize("kind", [".h5", ".keras"])
+def test_an_unknown_size_keeps_branches_apart(kind, tmp_path):
+    _, path = write(block(stride=2, unknown=True), kind, tmp_path)
+    plan = reparam.plan(path)
+    assert len(plan.fusions) == 2
+    assert any("--input-size" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize("kind", [".h5", ".keras"])
+@pytest.mark.parametrize(
+    "build", [unused_inputs, two_outputs, shared_pair_at_two_depths, shared_pair_side_by_side]
+)
+def test_layers_are_listed_in_the_order_of_keras(build, kind, tmp_path):
+    _, path = write(build, kind, tmp_path)
+    out = tmp_path / f"out{kind}"
+    reparam.fuse(path, out)
+    config = forward.read_config(out)
+    wanted = [forward.name_of(layer) for layer in forward.in_order(config)]
+    assert [forward.name_of(layer) for layer in forward.layers_of(config)] == wanted
+    if kind == ".h5":
+        with h5py.File(out) as file:
+            assert forward.attribute(file["model_weights"], "layer_names") == wanted
 
 
 @pytest.mark.parametrize("pairs", [40, 120])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from reparam.layouts import to_keras, to_torch
+from reparam.layouts import to_keras, to_torch, torch_shape
 
 
 def conv(array):
@@ -96,3 +96,11 @@ def test_a_slab_of_outputs_is_a_slab(array):
     rows = to_torch("conv", array)
     for o in range(array.shape[-1]):
         assert np.array_equal(rows[o], np.moveaxis(array[..., o], -1, 0))
+
+
+def test_tables_that_are_no_kernels_stay():
+    """An embedding, say: whatever its axes mean, nobody asks for others."""
+    table = np.arange(6.0).reshape(2, 3)
+    assert torch_shape("vector", table.shape) == (2, 3)
+    assert np.array_equal(to_torch("vector", table), table)
+    assert np.array_equal(to_keras("vector", table, table.shape), table)

@@ -1,7 +1,6 @@
 """HDF5 files as a read-only tree of groups, attributes and datasets.
 
-The only module that reads with h5py. Nothing outside the file is followed, and nothing larger than
-the file can account for is allocated.
+Nothing outside the file is followed, and no more is allocated than the file can account for.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 
 from reparam.errors import CheckpointError
+from reparam_adapters.hdf5_chunks import check_chunks
 from reparam_adapters.strict_json import shown
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ def is_hdf5(head: bytes) -> bool:
 
 
 def open_tree(source: Path | BinaryIO, where: str) -> Tree:
-    """Open a path, or a seekable binary file that stays the caller's to close.
+    """Open a path, or a seekable binary file that stays the caller's to close, called `where`.
 
-    Messages call it `where`. What is malformed is a `CheckpointError`, here and in every method.
+    What is malformed is a `CheckpointError`, here and in every method.
     """
     if not isinstance(source, Path):
         return Tree(_Source(source), where)
@@ -273,6 +273,7 @@ class Dataset:
         with tree.guard(self._what):
             if self.dtype == "other" and self._type.dtype.hasobject:
                 raise tree.refusal(self._what, "its elements vary in length, or refer to others")
+            check_chunks(self.handle)
             array = np.empty(self.shape, self._code)
             # The type in memory is that in the file: nothing is converted.
             self.handle.read(everything, everything, array, mtype=self._type)

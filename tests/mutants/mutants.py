@@ -19,6 +19,13 @@ SEQUENCES = "tests/test_sequences.py"
 PURITY = "tests/test_purity.py"
 REFUSALS = "tests/test_refusals.py"
 EXPRESSION = "tests/test_expression.py"
+PADDING = "tests/test_padding.py"
+LAYOUTS = "tests/test_layouts.py"
+KERAS_RECIPES = "tests/test_keras_recipes.py"
+KERAS_ARRAYS = "tests/test_keras_arrays.py"
+KERAS_OUTPUT = "tests/test_keras_output.py"
+GRAPHS = "tests/test_keras_graphs.py"
+GOLDEN = "tests/test_keras_golden.py"
 
 
 class Mutant(NamedTuple):
@@ -559,6 +566,447 @@ CONTRACT = [
     ),
 ]
 
+
+def _graph(name, test="test_fused_and_equal"):
+    """The test of one graph in one kind of file."""
+    return f"{GRAPHS}::{test}[{name}]"
+
+
+def _on(file, *edits):
+    """Mutants with a test each."""
+    return [Mutant(name, file, before, after, tests) for name, before, after, tests in edits]
+
+
+def _equal(name):
+    return _graph(name, test="test_equal_or_refused")
+
+
+KERAS_AXES = (
+    _in(
+        "reparam/padding.py",
+        PADDING,
+        ("more padding before", "return total // 2, total", "return total - total // 2, total"),
+        ("size rounded down", "-(-size // stride)", "size // stride"),
+        ("dilation of padding ignored", "(kernel - 1) * dilation + 1 - size", "kernel - size"),
+    )
+    + _in(
+        "reparam/layouts.py",
+        LAYOUTS,
+        (
+            "depthwise channels in the other order",
+            "values.transpose(-2, -1, *space)",
+            "values.transpose(-1, -2, *space)",
+        ),
+        (
+            "depthwise channels written in the other order",
+            "split = values.reshape(*shape[-2:], *shape[:-2])",
+            (
+                "split = values.reshape(*shape[-2:][::-1], *shape[:-2])"
+                ".swapaxes(0, 1).reshape(*shape[-2:], *shape[:-2])"
+            ),
+        ),
+        (
+            "kernel read as transposed",
+            "return values.transpose(-1, -2, *space)",
+            "return values.transpose(-2, -1, *space)",
+        ),
+        (
+            "kernel written as transposed",
+            "return values.transpose(*range(2, len(shape)), 1, 0)",
+            "return values.transpose(*range(2, len(shape)), 0, 1)",
+        ),
+        ("vector turned", 'if kind == "vector" or values.ndim < 2:', "if values.ndim < 2:"),
+    )
+    + _in(
+        "reparam/layouts.py",
+        KERAS_ARRAYS,
+        ("mean and variance", '"moving_mean": "running_mean"', '"moving_mean": "running_var"'),
+    )
+    + _in(
+        "reparam/keras_names.py",
+        KERAS_ARRAYS,
+        (
+            "numbers in the order of the file",
+            "in enumerate(sorted(numbers))",
+            "in enumerate(numbers)",
+        ),
+        ("numbers sorted as text", "(found[1], int(found[2]))", "(found[1], -1)"),
+    )
+    + _in(
+        "reparam/strided.py",
+        KERAS_RECIPES,
+        (
+            "size of the first axis",
+            "k, stride)[0] for n, k in pairs",
+            "k, stride)[0] for _, k in pairs for n in size[:1]",
+        ),
+        ("place counted from the end", "k, stride)[0] for", "k, stride)[1] for"),
+        ("strided whatever is in it", "item.same.unless in names or ", ""),
+    )
+)
+
+KERAS_AXES += _in(
+    "reparam/strided.py",
+    f"{KERAS_ARRAYS}::test_every_block_hands_its_size_on",
+    ("size not handed on", "size = tuple(-(-n // stride) for n in size)", "pass"),
+)
+
+KERAS_TAPS = _on(
+    "adapters/reparam_adapters/keras_taps.py",
+    (
+        "sign of an offset",
+        "m.before(n) - o.before(n)",
+        "o.before(n) - m.before(n)",
+        _graph("an odd strided block-.h5", "test_one_convolution_is_left"),
+    ),
+    (
+        "every size even",
+        "tried = [size] if",
+        "tried = [size + size % 2] if",
+        _graph("an odd strided block-.h5"),
+    ),
+    (
+        "every size odd",
+        "tried = [size] if",
+        "tried = [size | 1] if",
+        _graph("an even strided block-.h5"),
+    ),
+    (
+        "unknown size taken for known",
+        "range(1, 130)",
+        "range(224, 225)",
+        f"{GRAPHS}::test_an_unknown_size_keeps_branches_apart",
+    ),
+    (
+        "stride of a window ignored",
+        "self.taps, self.stride, self.dilation",
+        "self.taps, 1, self.dilation",
+        _graph("an even strided block-.h5"),
+    ),
+    (
+        "dilation of a window ignored",
+        "self.taps, self.stride, self.dilation",
+        "self.taps, self.stride, 1",
+        _graph("dilated alike-.h5", "test_one_convolution_is_left"),
+    ),
+    (
+        "pads of a layer before ignored",
+        "first = self.pads[0]",
+        "first = 0",
+        _graph("zeros of their own-.h5"),
+    ),
+    (
+        "taps off the grid",
+        "on_grid = spot % m.dilation == 0 and",
+        "on_grid = True or",
+        f"{GRAPHS}::test_pairs_that_are_not_summed",
+    ),
+    (
+        "taps outside",
+        "if spot < 0 or last > (m.taps - 1) * m.dilation or not on_grid:",
+        "if not on_grid:",
+        _equal("crossed kernels-.h5"),
+    ),
+)
+
+KERAS_BRANCHES = _on(
+    "adapters/reparam_adapters/keras_branches.py",
+    (
+        "place from the wrong end",
+        "place = [c - s // g for",
+        "place = [s // g for",
+        _graph("even kernels-.h5"),
+    ),
+    (
+        "origin of an identity",
+        "(bare[0] if bare else",
+        "(0 if bare else",
+        _graph("an identity-.h5"),
+    ),
+    (
+        "dilation on a dilated grid",
+        "w.dilation // g if w.taps > 1",
+        "w.dilation if w.taps > 1",
+        _graph("dilated alike-.h5"),
+    ),
+    (
+        "place on a dilated grid",
+        "max(s[axis] for s in spots)) // grid",
+        "max(s[axis] for s in spots)) // 1",
+        _graph("dilated, with an identity-.h5"),
+    ),
+    (
+        "different sizes",
+        " or len({w[axis].excess for w in known}) > 1:",
+        ":",
+        f"{GRAPHS}::test_pairs_that_are_not_summed",
+    ),
+    (
+        "different strides summed",
+        "if len({w[axis].stride for w in known}) > 1 or ",
+        "if ",
+        f"{GRAPHS}::test_pairs_that_are_not_summed",
+    ),
+    (
+        "different groups",
+        "if not all(_groups_hold(main.conv, b) for b in branches):",
+        "if False:",
+        f"{GRAPHS}::test_pairs_that_are_not_summed",
+    ),
+    (
+        "different shapes",
+        "if len({s for s in shapes if s is not None and None not in s}) > 1:",
+        "if False:",
+        f"{GRAPHS}::test_pairs_that_are_not_summed",
+    ),
+    (
+        "second consumer of a branch",
+        "if blocked or not scope.only_use(start.key) or len(layer.calls)",
+        "if blocked or len(layer.calls)",
+        _equal("a branch used elsewhere-.h5"),
+    ),
+    (
+        "activation of a branch ignored",
+        'elif layer.class_name not in LINEAR or not is_linear(layer.config.get("activation")):',
+        "elif layer.class_name not in LINEAR:",
+        _equal("activation of a branch-.h5"),
+    ),
+    (
+        "branches of different images",
+        " or len({b.source for b in branches}) > 1:",
+        ":",
+        _equal("two inputs-.h5"),
+    ),
+    (
+        "sign of a sum within a sum",
+        "signs=below, sign=sign * own)",
+        "signs=below, sign=sign)",
+        _graph("a difference of sums-.h5"),
+    ),
+    (
+        "transposed branches summed",
+        'if any(f in ("transposed", "separable") for f, _ in families):',
+        "if False:",
+        f"{GRAPHS}::test_pairs_that_are_not_summed",
+    ),
+) + _on(
+    "adapters/reparam_adapters/keras_sums.py",
+    (
+        "difference taken for a sum",
+        "return [1, -1] if operation",
+        "return [1, 1] if operation",
+        _graph("a difference-.h5"),
+    ),
+)
+
+KERAS_PAIRS = _on(
+    "adapters/reparam_adapters/keras_pairs.py",
+    (
+        "activation of a convolution ignored",
+        "if not is_linear(activation):",
+        "if False:",
+        _equal("an activation of its own-.h5"),
+    ),
+    (
+        "training of a norm ignored",
+        "if scope.training or any(call.training for call in norm.calls):",
+        "if scope.training:",
+        _equal("batch statistics-.keras"),
+    ),
+    (
+        "training of the model around ignored",
+        "if scope.training or any(",
+        "if any(",
+        _graph("a model in training-.h5", test="test_never_fused"),
+    ),
+    (
+        "second consumer of a convolution",
+        "if len(users) != 1:",
+        "if False:",
+        _graph("two norms-.h5", "test_never_fused"),
+    ),
+    (
+        "axis of a norm ignored",
+        "if not norm_axis_fits(scope, conv, norm):",
+        "if False:",
+        _equal("norm of rows-.h5"),
+    ),
+    (
+        "shared convolution with another norm",
+        "if convs.count(name) != len(conv.calls):",
+        "if False:",
+        _graph("two calls-.h5", "test_never_fused"),
+    ),
+) + _on(
+    "adapters/reparam_adapters/keras_scope.py",
+    (
+        "output of the model ignored",
+        'uses.setdefault(ref.key, []).append(("", 0))',
+        "pass",
+        _equal("conv is an output-.h5"),
+    ),
+    (
+        "dropout in training passed",
+        " and not call.training else None",
+        " else None",
+        _graph("dropout in training-.h5", test="test_never_fused"),
+    ),
+    (
+        "another use on the way back",
+        "if not scope.only_use(ref.key) or ref.key[0] in passed:",
+        "if ref.key[0] in passed:",
+        _equal("dropout used elsewhere-.h5"),
+    ),
+)
+
+KERAS_FILES = (
+    _on(
+        "adapters/reparam_adapters/keras_rewrite.py",
+        ("use_bias not set", 'layer.config["use_bias"] = True', "pass", _graph("a pair-.h5")),
+        ("references not moved", "ref.place[:3] = key", "pass", _graph("a pair-.keras")),
+        ("references moved once", "for _ in moved:", "for _ in [1]:", _graph("a block-.h5")),
+        (
+            "compile_config kept",
+            'root.pop("compile_config", None)',
+            "pass",
+            f"{KERAS_OUTPUT}::test_how_the_model_was_trained_is_left_out",
+        ),
+    )
+    + _on(
+        "adapters/reparam_adapters/keras_order.py",
+        (
+            "layers not sorted",
+            "    if model.sequential:\n        return",
+            "    if True:\n        return",
+            _graph("a skip without a norm-.h5"),
+        ),
+        (
+            "layers of a zip not sorted",
+            "    if model.sequential:\n        return",
+            "    if True:\n        return",
+            _graph("a skip without a norm-.keras"),
+        ),
+        (
+            "layers of one depth reversed",
+            "(-layers[name], met[name])",
+            "(-layers[name], -met[name])",
+            _graph("a skip without a norm-.h5"),
+        ),
+        (
+            "nearest first",
+            "(-layers[name], met[name])",
+            "(layers[name], met[name])",
+            _graph("a skip without a norm-.h5"),
+        ),
+        (
+            "depth of a shared layer",
+            "max(nodes.get(node, 0), layers.get(node[0], 0))",
+            "nodes.get(node, 0)",
+            f"{GRAPHS}::test_layers_are_listed_in_the_order_of_keras",
+        ),
+        (
+            "inputs that lead nowhere come last",
+            "met.setdefault(ref.key[0], -1)",
+            "met.setdefault(ref.key[0], len(met))",
+            f"{GRAPHS}::test_layers_are_listed_in_the_order_of_keras",
+        ),
+        (
+            "frozen layers taken for trained",
+            " or not frozen.isdisjoint(above)",
+            "",
+            _graph("an inner skip, frozen pair-.h5"),
+        ),
+    )
+    + _on(
+        "adapters/reparam_adapters/keras_legacy_layout.py",
+        (
+            "bias before its kernel",
+            "return [entry.name, name]",
+            "return [name, entry.name]",
+            _graph("a pair-.h5"),
+        ),
+        (
+            "removed layers listed",
+            "if layer in change.dropped or (entries and not kept):",
+            "if entries and not kept:",
+            _graph("a block-.h5"),
+        ),
+        (
+            "weights of a nested model not sorted",
+            "key=lambda i: (keys[i][0], keys[i][2], i))",
+            "key=lambda i: i)",
+            _graph("an inner skip-.h5"),
+        ),
+        (
+            "statistics of a nested model not last",
+            "key=lambda i: (keys[i][0], keys[i][2], i))",
+            "key=lambda i: (keys[i][2], i))",
+            _equal("an inner skip of a norm-.h5"),
+        ),
+    )
+    + _on(
+        "adapters/reparam_adapters/keras_v3_layout.py",
+        (
+            "gap left in the counting",
+            "called |= {name: seat for name, (_, seat)",
+            "called |= {name: name for name, (_, seat)",
+            _graph("many blocks-.keras"),
+        ),
+        (
+            "groups not sorted anew",
+            "kept.sort(key=ranks.__getitem__)",
+            "pass",
+            _graph("a skip without a norm-.keras"),
+        ),
+        (
+            "bias in the place of the kernel",
+            "int(number) + 1 if number",
+            "int(number) + 2 if number",
+            _graph("a pair-.keras"),
+        ),
+    )
+    + _on(
+        "adapters/reparam_adapters/keras_convert.py",
+        (
+            "late ones first",
+            "for item in (*first, *late):",
+            "for item in (*late, *first):",
+            f"{KERAS_OUTPUT}::test_a_tree_as_legacy_weights",
+        ),
+    )
+    + _on(
+        "adapters/reparam_adapters/hdf5_output.py",
+        ("values not read back", "if not same:", "if False:", KERAS_OUTPUT),
+        (
+            "datasets not counted",
+            "if found.keys() != expected.keys() | self._digests.keys():",
+            "if False:",
+            KERAS_OUTPUT,
+        ),
+        (
+            "attributes of any length",
+            "ATTRIBUTE_BYTES = 64512",
+            "ATTRIBUTE_BYTES = 2**20",
+            f"{GRAPHS}::test_more_names_than_an_attribute_holds[120]",
+        ),
+    )
+    + _on(
+        "adapters/reparam_adapters/hdf5_chunks.py",
+        (
+            "short chunks read",
+            "if found != size:",
+            "if found > size:",
+            "tests/test_hdf5_tree.py::test_chunks_that_unpack_short_are_refused",
+        ),
+        (
+            "missing chunks read",
+            "if len(infos) != expected:",
+            "if False:",
+            "tests/test_hdf5_tree.py::test_a_chunk_that_was_never_written_is_refused",
+        ),
+    )
+)
+
 MUTANTS = [
     *NORM,
     *CONTRACT,
@@ -573,4 +1021,9 @@ MUTANTS = [
     *SLABS,
     *JUDGE,
     *NOTATION,
+    *KERAS_AXES,
+    *KERAS_TAPS,
+    *KERAS_BRANCHES,
+    *KERAS_PAIRS,
+    *KERAS_FILES,
 ]

@@ -1,0 +1,88 @@
+"""Written Keras files: compared with what was meant, and loaded by position in every dialect."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+
+import h5py
+import keras_forward as forward
+import numpy as np
+import pytest
+from keras_maker import Net
+from test_keras_graphs import block, inner_skip, skip_without_a_norm, write
+from test_keras_hostile import replace_config
+
+import reparam
+from reparam_adapters.hdf5_output import Hdf5Output
+
+
+@pytest.mark.parametrize(
+    "build",
+    [skip_without_a_norm, inner_skip(), inner_skip("s"), inner_skip("b", "bn"), block(stride=2)],
+    ids=["flat", "nested", "frozen", "frozen pair", "block"],
+)
+def test_a_tree_as_legacy_weights(build, tmp_path):
+    """The trained variables of a nested model come first, in the order of its layers."""
+    net, path = write(build, ".keras", tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path)
+    out = tmp_path / "out.h5"
+    reparam.fuse(
+        tmp_path / "model.weights.h5", out, config=tmp_path / "config.json", dialect="legacy"
+    )
+    config = json.loads((tmp_path / "out.config.json").read_text("utf-8"))
+    found = {}
+    with h5py.File(out) as file:
+        forward.from_names(config, file, found)
+    wanted = forward.predict(path, *net.images())
+    result = forward.run(config, found, net.images())
+    for one, other in zip(result, wanted, strict=True):
+        assert np.abs(one - other).max() <= 1e-6 * np.abs(other).max()
+
+
+def damage_a_value(file):
+    file["model_weights/conv2d_1/conv2d_1/kernel:0"][0, 0, 0, 0] += 1
+
+
+def damage_a_copy(file):
+    file["model_weights/dense_3/dense_3/kernel:0"][0, 0] += 1
+
+
+def lose_a_value(file):
+    del file["model_weights/conv2d_1/conv2d_1/bias:0"]
+
+
+def add_a_value(file):
+    file["model_weights/conv2d_1/conv2d_1/more:0"] = 1.0
+
+
+@pytest.mark.parametrize("damage", [damage_a_value, damage_a_copy, lose_a_value, add_a_value])
+def test_what_reads_back_differently_is_not_kept(damage, tmp_path, monkeypatch):
+    net, path = Net(), tmp_path / "model.h5"
+    x = net("Conv2D", net.input(4, 4, 3), filters=4, kernel_size=3)
+    net.save_h5(path, [net("Dense", net("BatchNormalization", x), units=2)])
+    close = Hdf5Output.close
+
+    def close_and_damage(self):
+        close(self)
+        if self._path.exists():
+            with h5py.File(self._path, "r+") as file:
+                damage(file)
+        monkeypatch.setattr(Hdf5Output, "close", close)
+
+    monkeypatch.setattr(Hdf5Output, "close", close_and_damage)
+    with pytest.raises(reparam.ReparamError, match=r"reads back differently|missing or too much"):
+        reparam.fuse(path, tmp_path / "out.h5")
+    assert [p.name for p in tmp_path.iterdir()] == ["model.h5"]
+
+
+@pytest.mark.parametrize("kind", [".h5", ".keras"])
+def test_how_the_model_was_trained_is_left_out(kind, tmp_path):
+    """The optimizer's state does not fit the fused weights."""
+    _, path = write(block(), kind, tmp_path)
+    config = forward.read_config(path) | {"compile_config": {"optimizer": "adam"}}
+    replace_config(path, config)
+    out = tmp_path / f"out{kind}"
+    reparam.fuse(path, out)
+    assert "compile_config" not in forward.read_config(out)
