@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from reparam.checkpoint import GraphLine
-from reparam_adapters.keras_config import Ref
+from reparam_adapters.keras_calls import Ref
+from reparam_adapters.keras_layer_shapes import zero_padding
 from reparam_adapters.keras_layers import LINEAR, NORMS, axes, channels_first, is_linear
 from reparam_adapters.keras_pairs import own_reason
 from reparam_adapters.keras_scope import (
@@ -23,7 +24,6 @@ from reparam_adapters.keras_scope import (
     origin,
     written,
 )
-from reparam_adapters.keras_shapes import zero_padding
 from reparam_adapters.keras_sums import signs_of
 from reparam_adapters.keras_taps import Window, area, find_spots
 
@@ -166,7 +166,7 @@ def _place(
     if any(b.norm and not norm_axis_fits(scope, layers[0], b.norm) for b in branches):
         return "a norm does not work on the channel axis"
     shapes = [scope.sizes.of(Ref([*b.end])) for b in branches]
-    if len({s for s in shapes if s is not None and None not in s}) > 1:
+    if _differ([s for s in shapes if s is not None]):
         return "their outputs have different shapes"
     if len({str(c.config["filters"]) for c in layers if "filters" in c.config}) > 1:
         return "they give different numbers of channels"
@@ -179,6 +179,13 @@ def _place(
         if len({w[axis].stride for w in known}) > 1 or len({w[axis].excess for w in known}) > 1:
             return "their outputs have different sizes"
     return _choose(scope, branches, known, rank)
+
+
+def _differ(shapes: list[tuple[int | None, ...]]) -> bool:
+    """Whether shapes are known to differ, so that adding them would broadcast."""
+    if len({len(s) for s in shapes}) > 1:
+        return True
+    return any(len({n for n in axis if n is not None}) > 1 for axis in zip(*shapes, strict=True))
 
 
 def _choose(
@@ -260,6 +267,7 @@ def _attributes(
         bare = [s[axis] for b, s in zip(branches, spots, strict=True) if b.conv is None]
         centre.append((bare[0] if bare else max(s[axis] for s in spots)) // grid)
     extras: Places = {}
+    depthwise = any(b.conv and LINEAR[b.conv.class_name][0] == "depthwise" for b in branches)
     for branch, window, spot in zip(branches, windows, spots, strict=True):
         if branch.conv is None:
             continue
@@ -270,6 +278,8 @@ def _attributes(
         ]
         usual = [d * (w.taps - 1) // 2 for d, w in zip(dilation, window, strict=True)]
         extra = attributes(branch.conv)
+        if depthwise and LINEAR[branch.conv.class_name][0] == "conv":
+            extra.setdefault("groups", "1")  # tells how many channels the depthwise ones take
         if any(d != 1 for d in dilation):
             extra["dilation"] = "x".join(map(str, dilation))
         if place != usual:

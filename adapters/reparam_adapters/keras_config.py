@@ -1,8 +1,6 @@
 """The graph of a Keras model, read from its config as data; nothing is ever built from it.
 
-Keras 2, TensorFlow's operator layers and Keras 3 write calls differently; here they are one list of
-calls per layer. Every reference keeps a handle on the place it was read from, so that a rewritten
-graph differs from the original in those places only.
+Whatever dialect it is written in, it is one list of calls per layer here.
 """
 
 from __future__ import annotations
@@ -12,45 +10,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from reparam.errors import CheckpointError
+from reparam_adapters.keras_calls import Call, Ref, parse_call, references
 from reparam_adapters.keras_json import is_list, is_object
-from reparam_adapters.keras_layers import MODELS
+from reparam_adapters.keras_layers import LINEAR, MODELS, NORMS
 from reparam_adapters.strict_json import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reparam_adapters.keras_json import Json
+from reparam_adapters.keras_json import Json
 
 DEEPEST = 64
 _ADVICE = "Save the model again with the Keras that made it."
-
-
-@dataclass(slots=True, eq=False)
-class Ref:
-    """A tensor of the graph where it is used: output `tensor` of call `node` of a layer.
-
-    Attributes:
-        place: The mutable list `[layer, node, tensor, …]` in the config.
-        shape: What the config says of its axes, batch left out; None where it says nothing.
-    """
-
-    place: list[Any]
-    shape: tuple[int | None, ...] | None = None
-
-    @property
-    def key(self) -> tuple[str, int, int]:
-        """Layer, call and output."""
-        return self.place[0], self.place[1], self.place[2]
-
-
-@dataclass(slots=True, eq=False)
-class Call:
-    """One call of a layer: its inputs, and whether it asks for training behaviour."""
-
-    inputs: list[Ref]
-    training: bool = False
-    plain: bool = True
-    """Whether its positional inputs are tensors only, no constants."""
 
 
 @dataclass(slots=True, eq=False)
@@ -62,8 +33,7 @@ class Layer:
         class_name: Its class.
         config: Its settings.
         raw: The object in the config that describes it.
-        calls: In order; call `i` of the config's references is `calls[i - first]`.
-        first: 1 for a nested model of Keras 2, whose call 0 made it.
+        calls: In order.
         operator: Whether it is a bare operation of Keras 3, which has no weights group.
         model: The model it is, if it is one.
         twice: Whether it is the same object as a layer elsewhere in the file.
@@ -74,7 +44,6 @@ class Layer:
     config: Json
     raw: Json
     calls: list[Call] = field(default_factory=list[Call])
-    first: int = 0
     operator: bool = False
     model: Model | None = None
     twice: bool = False
@@ -155,45 +124,6 @@ def is_graph(root: Json) -> bool:
     return is_list(config) or (is_object(config) and "layers" in config)
 
 
-def references(value: Any, names: set[str]) -> Iterator[Ref]:
-    """Yield every reference to a tensor anywhere in a part of a config, outermost first."""
-    if is_object(value):
-        if value.get("class_name") == "__keras_tensor__":
-            config: Any = value.get("config")
-            place: Any = config.get("keras_history") if is_object(config) else None
-            if is_object(config) and _is_reference(place, names):
-                yield Ref(place, _shape(config.get("shape")))
-            return
-        for child in value.values():
-            yield from references(child, names)
-    elif is_list(value):
-        own = _is_reference(value, names)
-        if own:
-            yield Ref(value)
-        for child in value[3 if own else 0 :]:
-            yield from references(child, names)
-
-
-def _is_reference(value: Any, names: set[str]) -> bool:
-    """Whether a value is `[layer, call, output]`, in Keras 2 perhaps with keyword arguments."""
-    return (
-        is_list(value)
-        and len(value) in (3, 4)
-        and isinstance(value[0], str)
-        and type(value[1]) is int
-        and type(value[2]) is int
-        and all(is_object(keywords) for keywords in value[3:])
-        and value[0] in names
-    )
-
-
-def _shape(value: Any) -> tuple[int | None, ...] | None:
-    if not is_list(value):
-        return None
-    axes = value[1:]
-    return tuple(axes) if all(a is None or type(a) is int for a in axes) else None
-
-
 def _parse_model(root: Json, where: str, depth: int) -> Model:
     if depth > DEEPEST:
         raise CheckpointError(f"{where}: models nested deeper than {DEEPEST}. {_ADVICE}")
@@ -226,6 +156,7 @@ def _parse_model(root: Json, where: str, depth: int) -> Model:
     model = Model(layers, outputs, raw, sequential=False)
     model.inputs = list(references(settings.get("input_layers"), names))
     _number_calls(model)
+    _check_references(model)
     return model
 
 
@@ -239,7 +170,7 @@ def _read_calls(layers: dict[str, Layer], where: str) -> None:
                 f"{where}: layer {shown(layer.name)}: inbound_nodes is {shown(nodes)}, expected a "
                 f"list. {_ADVICE}"
             )
-        layer.calls = [_parse_call(node, names) for node in nodes]
+        layer.calls = [parse_call(node, names) for node in nodes]
 
 
 def _parse_layer(item: Json, where: str, depth: int) -> Layer:
@@ -255,12 +186,30 @@ def _parse_layer(item: Json, where: str, depth: int) -> Layer:
     module = str(item.get("module") or "")
     return Layer(
         name=name,
-        class_name=class_name,
+        class_name=_full_class(item, class_name),
         config=settings,
         raw=item,
         operator=".ops." in module or _is_operator(item),
         model=_parse_model(item, f"{where}: {name}", depth + 1) if nested else None,
     )
+
+
+def _full_class(item: Json, class_name: str) -> str:
+    """Return a layer's class; one of somebody's own keeps the name it is registered under.
+
+    Its short name may be that of a layer of Keras.
+    """
+    registered: Any = item.get("registered_name")
+    module: Any = item.get("module")
+    if isinstance(registered, str) and ">" in registered:
+        return registered
+    if isinstance(module, str) and module.partition(".")[0] not in (
+        "keras",
+        "tf_keras",
+        "tensorflow",
+    ):
+        return f"{module}>{class_name}"
+    return class_name
 
 
 def _is_operator(item: Json) -> bool:
@@ -275,34 +224,6 @@ def _is_operator(item: Json) -> bool:
         return False
     arguments = first.get("args")
     return is_list(arguments) and len(arguments) > 1
-
-
-def _parse_call(node: Any, names: set[str]) -> Call:
-    inputs = list(references(node, names))
-    if is_object(node):
-        given: Any = node.get("kwargs")
-        kwargs: Json = given if is_object(given) else {}
-        arguments: Any = node.get("args")
-        inner: Any = arguments[0] if is_list(arguments) and len(arguments) == 1 else arguments
-        items = inner if is_list(inner) else [inner]
-        plain = all(next(references(i, names), None) is not None for i in items)
-        return Call(inputs, training=_truthy(kwargs.get("training")), plain=plain)
-    training = any(_truthy(kwargs.get("training")) for kwargs in _keywords(node))
-    constants = "_CONSTANT_VALUE" in json.dumps(node)
-    return Call(inputs, training=training, plain=not constants)
-
-
-def _keywords(node: Any) -> Iterator[Json]:
-    """Yield the keyword arguments that Keras 2 puts behind the references of a call."""
-    if is_object(node):
-        yield node
-    elif is_list(node):
-        for child in node:
-            yield from _keywords(child)
-
-
-def _truthy(training: Any) -> bool:
-    return training not in (None, False, 0)
 
 
 def _chain(layers: dict[str, Layer], objects: list[Json]) -> Model:
@@ -322,14 +243,38 @@ def _chain(layers: dict[str, Layer], objects: list[Json]) -> Model:
 
 
 def _number_calls(model: Model) -> None:
-    """Find at which number the references to each nested model begin: Keras 2 counts from 1."""
-    used: dict[str, set[int]] = {}
+    """Find at which number the references to each nested model begin."""
+    nodes = [n for layer in model.layers.values() for n in layer.raw.get("inbound_nodes", [])]
+    if any(is_object(node) for node in nodes):  # Keras 3
+        for ref in model.outputs:
+            layer = model.layers[ref.key[0]]
+            counted = layer.model is not None and layer.class_name != "Sequential"
+            ref.base = int(counted and ref.key[1] > 0)
+        return
+    used: dict[str, list[Ref]] = {}
     for ref in all_references(model):
-        used.setdefault(ref.key[0], set()).add(ref.key[1])
+        used.setdefault(ref.key[0], []).append(ref)
+    for name, refs in used.items():
+        if model.layers[name].model is not None and all(ref.key[1] > 0 for ref in refs):
+            for ref in refs:
+                ref.base = 1
+
+
+def _check_references(model: Model) -> None:
+    """Refuse references to calls that there are not, and calls without inputs.
+
+    Raises:
+        ValueError: Naming the layer.
+    """
+    for ref in all_references(model):
+        name, number, tensor = ref.key
+        layer = model.layers[name]
+        single = layer.class_name in LINEAR or layer.class_name in NORMS
+        if not 0 <= number < max(len(layer.calls), 1) or tensor < 0 or (single and tensor):
+            raise ValueError(f"a reference to output {tensor} of call {number} of {name!r}")
     for layer in model.layers.values():
-        numbers = used.get(layer.name, set())
-        if layer.model is not None and numbers and 0 not in numbers:
-            layer.first = 1
+        if layer.class_name != "InputLayer" and any(not call.inputs for call in layer.calls):
+            raise ValueError(f"layer {layer.name!r} is called with nothing that is known")
 
 
 def all_references(model: Model) -> Iterator[Ref]:

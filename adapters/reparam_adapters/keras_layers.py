@@ -93,6 +93,28 @@ def slots(class_name: str, config: Config) -> tuple[Slot, ...] | None:
     return Slot("", "weight", kind, ("kernel",)), *bias
 
 
+def fits(class_name: str, config: Config, slot: Slot, shape: tuple[int, ...]) -> bool:
+    """Whether a stored variable has the shape that the settings of its layer ask for."""
+    if slot.kind == "vector":
+        return len(shape) == 1
+    family, rank = LINEAR[class_name]
+    if len(shape) != rank + 2:
+        return False
+    *space, first, last = shape
+    kernel = axes(config.get("kernel_size"), rank) if "kernel_size" in config else tuple(space)
+    if slot.part == ".pointwise":
+        kernel = (1,) * rank
+    wanted: Any = config.get("filters", config.get("units", last))
+    given = last
+    if slot.kind == "depthwise":
+        wanted, given = config.get("depth_multiplier", 1), last
+    elif family == "transposed":
+        given = first
+    groups = config.get("groups", 1)
+    even = slot.kind != "conv" or type(groups) is not int or groups < 1 or last % groups == 0
+    return tuple(space) == kernel and wanted == given and even
+
+
 def passes_on(class_name: str, config: Config) -> bool:
     """Whether a layer hands its input on unchanged at inference."""
     linear = class_name == "Activation" and is_linear(config.get("activation"))
@@ -101,7 +123,8 @@ def passes_on(class_name: str, config: Config) -> bool:
 
 def is_linear(activation: Any) -> bool:
     """Whether a configured activation is the identity."""
-    return _activation_name(activation) in (None, "linear")
+    name = _activation_name(activation)
+    return name == "linear" or activation is None
 
 
 def shown_activation(activation: Any) -> str:

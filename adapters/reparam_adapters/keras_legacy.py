@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from reparam.errors import CheckpointError
 from reparam.keras_names import count_from_zero
 from reparam_adapters.hdf5_tree import Dataset
-from reparam_adapters.keras_layers import slots
+from reparam_adapters.keras_layers import fits, slots
 from reparam_adapters.keras_store import (
     Stored,
     guess,
@@ -164,11 +164,12 @@ def _name_by_config(store: LegacyStore, name: str, layer: Layer, found: dict[str
             continue
         for slot in wanted:
             entry = _pick(left, path, part, slot.names, nested=layer.model is not None)
-            if entry is None:
+            if entry is None or not fits(part.class_name, part.config, slot, entry.data.shape):
                 raise CheckpointError(
                     f"{store.where}: layer {shown(path)} ({part.class_name}) should have a "
-                    f"{slot.names[0]}, but group {shown(name)} lists none for it. Config and "
-                    "weights do not belong together."
+                    f"{slot.names[0]} of the size its settings say, but group {shown(name)} lists "
+                    f"{entry and entry.data.shape} for it. Config and weights do not belong "
+                    "together."
                 )
             left.remove(entry)
             called = role_name(path, slot.part, slot.role)

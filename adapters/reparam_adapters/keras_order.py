@@ -14,7 +14,8 @@ from reparam_adapters.keras_store import walk_layers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reparam_adapters.keras_config import Model, Ref
+    from reparam_adapters.keras_calls import Ref
+    from reparam_adapters.keras_config import Model
 
 Node = tuple[str, int]
 """A call of a layer."""
@@ -48,7 +49,7 @@ def _order(model: Model) -> list[str]:
         depth = max(nodes.get(node, 0), layers.get(node[0], 0))
         layers[node[0]] = nodes[node] = depth
         for ref in _inputs(model, node):
-            before = _node(model, ref)
+            before = _node(ref)
             nodes[before] = max(depth + 1, nodes.get(before, 0))
     for ref in model.inputs:  # those that lead nowhere
         layers.setdefault(ref.key[0], 0)
@@ -61,18 +62,23 @@ def _walk(model: Model) -> tuple[list[Node], dict[str, int]]:
 
     Returns:
         The calls, each behind all that lead to it, and the order in which layers were met.
+
+    Raises:
+        ValueError: The graph goes round in a ring.
     """
     finished: dict[Node, None] = {}
     met: dict[str, int] = {}
     for output in model.outputs:
         stack: list[tuple[Node, Iterator[Ref]]] = []
         entered: set[Node] = set()
-        ahead: Node | None = _node(model, output)
+        ahead: Node | None = _node(output)
         while ahead is not None or stack:
             if ahead is not None and ahead not in finished and ahead not in entered:
                 met.setdefault(ahead[0], len(met))
                 entered.add(ahead)
                 stack.append((ahead, iter(_inputs(model, ahead))))
+            elif ahead in entered and ahead not in finished:
+                raise ValueError(f"layer {ahead[0]!r} is called on its own output")
             ahead = None
             if not stack:
                 break
@@ -82,13 +88,13 @@ def _walk(model: Model) -> tuple[list[Node], dict[str, int]]:
                 finished[node] = None
                 stack.pop()
             else:
-                ahead = _node(model, ref)
+                ahead = _node(ref)
     return list(finished), met
 
 
-def _node(model: Model, ref: Ref) -> Node:
+def _node(ref: Ref) -> Node:
     name, number, _ = ref.key
-    return name, number - model.layers[name].first
+    return name, number
 
 
 def _inputs(model: Model, node: Node) -> list[Ref]:

@@ -11,6 +11,7 @@ from reparam_adapters.keras_scope import (
     Scope,
     attributes,
     back,
+    channel_axis,
     eps_of,
     norm_axis_fits,
     written,
@@ -67,7 +68,7 @@ def _no_conv(scope: Scope, norm: Layer, before: Layer) -> str:
     """Say what a norm follows if it is no convolution, and what follows it if that is one."""
     after = [
         scope.model.layers[name]
-        for name, _ in scope.uses.get((norm.name, norm.first, 0), [])
+        for name, _ in scope.uses.get((norm.name, 0, 0), [])
         if name and scope.model.layers[name].class_name in LINEAR
     ]
     what = f"its input is {before.name!r} ({before.class_name}), not a convolution"
@@ -101,6 +102,12 @@ def _conv_reason(scope: Scope, conv: Layer, norm: Layer) -> str | None:
             return f"the output of {conv.name!r} has another consumer: {also or 'itself'}"
     if not norm_axis_fits(scope, conv, norm):
         axis = norm.config.get("axis", -1)
+        dense = LINEAR[conv.class_name][0] == "dense"
+        if dense and channel_axis(scope, conv, norm) is None:
+            return (
+                f"how many axes {conv.name!r} gives is not known, so its axis {axis} may not be "
+                "that of the channels"
+            )
         return f"its axis {axis} is not the channel axis of {conv.name!r}"
     return None
 

@@ -6,12 +6,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reparam_adapters.keras_json import is_list
+from reparam_adapters.keras_json import is_list, is_object
 from reparam_adapters.keras_layers import LINEAR, channels_first, passes_on
 
 if TYPE_CHECKING:
     from reparam.checkpoint import GraphLine
-    from reparam_adapters.keras_config import Layer, Model, Ref
+    from reparam_adapters.keras_calls import Ref
+    from reparam_adapters.keras_config import Layer, Model
     from reparam_adapters.keras_shapes import Sizes
 
     Key = tuple[str, int, int]
@@ -123,7 +124,7 @@ def origin(scope: Scope, ref: Ref) -> tuple[str, int, int]:
 def _silent_input(scope: Scope, ref: Ref) -> Ref | None:
     name, node, _ = ref.key
     layer = scope.model.layers[name]
-    if layer.model is not None or not passes_on(layer.class_name, layer.config):
+    if scope.training or layer.model is not None or not passes_on(layer.class_name, layer.config):
         return None
     if node != 0 or len(layer.calls) != 1:
         return None
@@ -140,10 +141,19 @@ def norm_axis_fits(scope: Scope, conv: Layer, norm: Layer) -> bool:
         return False
     family, rank = LINEAR[conv.class_name]
     if family == "dense":
-        shape = scope.sizes.of(conv.calls[0].inputs[0]) if conv.calls[0].inputs else None
-        return axis == -1 or (shape is not None and axis == len(shape))
+        return axis in (-1, channel_axis(scope, conv, norm))
     place = 1 if channels_first(conv.config) else rank + 1
     return axis in (place, place - rank - 2)
+
+
+def channel_axis(scope: Scope, dense: Layer, norm: Layer) -> int | None:
+    """Return the axis of a linear layer's output that holds its channels, if it is known."""
+    shape = scope.sizes.of(dense.calls[0].inputs[0]) if dense.calls[0].inputs else None
+    built: Any = norm.raw.get("build_config")
+    stored: Any = built.get("input_shape") if is_object(built) else None
+    if shape is None and is_list(stored) and stored:
+        return len(stored) - 1
+    return None if shape is None else len(shape)
 
 
 def eps_of(norm: Layer) -> float | None:

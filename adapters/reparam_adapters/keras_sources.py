@@ -18,7 +18,7 @@ from reparam_adapters.zip_section import Archive
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reparam_adapters.hdf5_tree import Dataset, Group
+    from reparam_adapters.hdf5_tree import Dataset, Group, Tree
     from reparam_adapters.keras_v3 import Node
 
 Kind = Literal["model", "legacy", "v3", "archive", "shards"]
@@ -154,8 +154,21 @@ def _open_archive(path: Path, stack: ExitStack) -> Source:
             f"{path}: a zip archive without {missing[0]!r}, expected a .keras file. Save the model "
             "with model.save('x.keras') in one piece, not in shards."
         )
-    tree = stack.enter_context(open_tree(archive.open(WEIGHTS), f"{path}: {WEIGHTS}"))
+    weights = stack.enter_context(archive.open(WEIGHTS))
+    tree = stack.enter_context(open_tree(weights, f"{path}: {WEIGHTS}"))
     return Source("archive", tree.root, archive.text(CONFIG), tree.root, archive)
+
+
+def _open_shard(index: Path, name: str) -> Tree:
+    try:
+        return open_tree(index.with_name(name), f"{index}: {shown(name)}")
+    except (OSError, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(
+            f"{index}: the shard {shown(name)} cannot be opened: {error}. All shards have to lie "
+            "beside the index."
+        ) from error
 
 
 def _open_shards(path: Path, stack: ExitStack) -> Source:
@@ -176,8 +189,5 @@ def _open_shards(path: Path, stack: ExitStack) -> Source:
             names[name] = None
     if not names:
         raise CheckpointError(f"{path}: weight_map names no shards. Save it again.")
-    roots = [
-        stack.enter_context(open_tree(path.with_name(n), str(path.with_name(n)))).root
-        for n in names
-    ]
+    roots = [stack.enter_context(_open_shard(path, name)).root for name in names]
     return Source("shards", Merged(tuple(roots)), None)

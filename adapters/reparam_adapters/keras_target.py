@@ -3,7 +3,8 @@
 What Keras 3 stumbles over, each found by loading files of TensorFlow 2.3 to 2.15: settings that
 depthwise, separable and transposed convolutions inherited from Conv and never used; references to
 nested models, which Keras 2 counts from 1; operator layers; policies of mixed precision; the class
-name `Model`; a list around a single input or output, which it then expects to be called with.
+name `Model`; `time_major` of recurrent layers; a list around a single input or output, which it
+then expects to be called with.
 """
 
 from __future__ import annotations
@@ -31,9 +32,12 @@ def for_keras3(root: Json, model: Model) -> None:
     """
     if root.get("class_name") == "Model":
         root["class_name"] = "Functional"
+    outputs = {id(ref) for ref in model.outputs}
     for ref in all_references(model):
-        if model.layers[ref.key[0]].first:
-            ref.place[1] -= model.layers[ref.key[0]].first
+        functional = model.layers[ref.key[0]].class_name != "Sequential"
+        if ref.base and not (functional and id(ref) in outputs):  # there Keras 3 counts alike
+            ref.place[1] -= ref.base
+            ref.base = 0
     settings: Any = root.get("config")
     for key in ("input_layers", "output_layers"):
         ends: Any = settings.get(key) if is_object(settings) else None
@@ -52,6 +56,7 @@ def _clean(layer: Layer) -> None:
             layer.config.pop(key, None)
     elif family == "transposed":
         layer.config.pop("groups", None)
+    _drop(layer.config, "time_major")
     policy: Any = layer.config.get("dtype")
     if is_object(policy):
         settings = policy.get("config")
@@ -64,3 +69,26 @@ def _clean(layer: Layer) -> None:
         for key in set(layer.config) - {"name", "trainable", "dtype"}:
             del layer.config[key]
         layer.raw["inbound_nodes"] = [[[*ref.key, {}] for ref in layer.calls[0].inputs]]
+
+
+def _drop(config: Any, key: str) -> None:
+    """Take a setting out of a layer and of the layers that it wraps."""
+    if is_object(config):
+        config.pop(key, None)
+        for value in config.values():
+            _drop(value, key)
+    elif is_list(config):
+        for value in config:
+            _drop(value, key)
+
+
+def unknown_operators(model: Model) -> list[str]:
+    """Return the operator layers that Keras 3 has no class for."""
+    found = [
+        name
+        for name, layer in model.layers.items()
+        if layer.class_name in ("TFOpLambda", "TensorFlowOpLayer") and not plus_or_minus(layer)
+    ]
+    for layer in model.layers.values():
+        found += unknown_operators(layer.model) if layer.model is not None else []
+    return found

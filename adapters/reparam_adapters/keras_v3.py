@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from reparam.errors import CheckpointError
 from reparam.keras_names import renumbered
-from reparam_adapters.keras_layers import slots, snake_case
+from reparam_adapters.keras_layers import fits, slots, snake_case
 from reparam_adapters.keras_store import Stored, guess, role_name
 from reparam_adapters.strict_json import shown
 
@@ -194,6 +194,12 @@ def _name_layer(
         )
     for slot, (_, data) in zip(wanted, own, strict=True):
         name = role_name(path, slot.part, slot.role)
+        if not fits(layer.class_name, layer.config, slot, data.shape):
+            raise CheckpointError(
+                f"{store.where}: {name} of layer class {layer.class_name} is stored with the shape "
+                f"{data.shape}, which is not what its settings say. Config and weights do not "
+                "belong together."
+            )
         found[name] = Stored(name, slot.kind, data)
 
 

@@ -23,7 +23,7 @@ from reparam_adapters.keras_reader import KerasReader
 from reparam_adapters.keras_rewrite import choose_edits, dropped_layers, rewrite
 from reparam_adapters.keras_sources import CONFIG, WEIGHTS
 from reparam_adapters.keras_store import Change
-from reparam_adapters.keras_target import for_keras3
+from reparam_adapters.keras_target import for_keras3, unknown_operators
 from reparam_adapters.keras_v3_layout import v3_layout
 from reparam_adapters.zip_section import Archive
 
@@ -196,9 +196,13 @@ class KerasWriter:
             self._notes.append(f"wrote all weights to one shard: {self._shard}")
             self._open(target)
         elif kind == "archive":
+            if target.suffix != ".keras":
+                self._notes.append(f"{target.name} is a zip: Keras loads it under a .keras name")
             packed = self._open(target).temporary
             hdf5 = self._inner = packed.with_name(packed.name + ".h5")
         else:
+            if target.suffix == ".keras" and self._source.path.suffix != ".keras":
+                self._notes.append(f"{target.name} is HDF5: Keras loads it under an .h5 name")
             hdf5 = self._open(target).temporary
         dtypes = {name: info.dtype for name, info in self._tensors.items()}
         old = kind in ("model", "legacy") or legacy
@@ -327,6 +331,12 @@ def _check_form(path: Path, source: KerasReader, form: Form) -> None:
             "the option out."
         )
     if form.target == "keras3" and source.model is not None:
+        operators = unknown_operators(source.model)
+        if operators:
+            raise CheckpointError(
+                f"{path}: Keras 3 has no layer for the operator {operators[0]!r} of TensorFlow. "
+                "Build the model with layers instead, or leave --target out."
+            )
         odd = [name for name in source.model.layers if "/" in name]
         if odd:
             raise CheckpointError(

@@ -755,7 +755,7 @@ KERAS_BRANCHES = _on(
     ),
     (
         "different shapes",
-        "if len({s for s in shapes if s is not None and None not in s}) > 1:",
+        "if _differ([s for s in shapes if s is not None]):",
         "if False:",
         f"{GRAPHS}::test_pairs_that_are_not_summed",
     ),
