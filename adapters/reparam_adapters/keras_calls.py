@@ -47,8 +47,15 @@ class Call:
     """Whether its positional inputs are tensors only, no constants."""
 
 
-def references(value: Any, names: set[str]) -> Iterator[Ref]:
-    """Yield every reference to a tensor anywhere in a part of a config, outermost first."""
+def references(value: Any, names: set[str], *, keywords: bool = False) -> Iterator[Ref]:
+    """Yield every reference to a tensor anywhere in a part of a config, in Keras' order.
+
+    Args:
+        value: A part of a config.
+        names: The layers there are.
+        keywords: Whether it is the keyword arguments of a call of Keras 2, which go as they are
+            written; all other dictionaries go by their keys.
+    """
     if is_object(value):
         if value.get("class_name") == "__keras_tensor__":
             config: Any = value.get("config")
@@ -57,7 +64,7 @@ def references(value: Any, names: set[str]) -> Iterator[Ref]:
                 raise ValueError(f"a reference to {place!r}, which is no layer of the model")
             yield Ref(place, _shape(config.get("shape")))
             return
-        for _, child in sorted(value.items()):  # as Keras goes through dictionaries of tensors
+        for _, child in value.items() if keywords else sorted(value.items()):
             yield from references(child, names)
     elif is_list(value):
         own = _is_reference(value, names)
@@ -66,7 +73,7 @@ def references(value: Any, names: set[str]) -> Iterator[Ref]:
         if own:
             yield Ref(value)
         for child in value[3 if own else 0 :]:
-            yield from references(child, names)
+            yield from references(child, names, keywords=own)
 
 
 def _is_reference(value: Any, names: set[str] | None) -> bool:

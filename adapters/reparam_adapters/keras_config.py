@@ -18,7 +18,7 @@ from reparam_adapters.strict_json import shown
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-from reparam_adapters.keras_json import Json
+    from reparam_adapters.keras_json import Json
 
 DEEPEST = 64
 _ADVICE = "Save the model again with the Keras that made it."
