@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
+from pathlib import Path
 
 import h5py
 import keras_forward as forward
@@ -15,6 +17,8 @@ from test_keras_hostile import replace_config
 
 import reparam
 from reparam_adapters.hdf5_output import Hdf5Output
+
+GOLDEN = Path(__file__).parent / "golden_keras"
 
 
 @pytest.mark.parametrize(
@@ -86,3 +90,22 @@ def test_how_the_model_was_trained_is_left_out(kind, tmp_path):
     out = tmp_path / f"out{kind}"
     reparam.fuse(path, out)
     assert "compile_config" not in forward.read_config(out)
+
+
+def names_beside_variables(path):
+    """The name that Keras since 3.6 writes at every object, by the group it stands at."""
+    with zipfile.ZipFile(path) as archive:
+        file = h5py.File(io.BytesIO(archive.read("model.weights.h5")))
+    with file:
+        groups = {n: g for n, g in file["layers"].items() if "vars" in g}
+        return {n: g["vars"].attrs["name"] for n, g in groups.items()}
+
+
+def test_the_names_beside_the_variables_are_kept(tmp_path):
+    source = GOLDEN / "k3_mobilenetv2_cut_keras" / "model.keras"
+    reparam.fuse(source, tmp_path / "fused.keras")
+    before, after = map(names_beside_variables, (source, tmp_path / "fused.keras"))
+    norms = {n for g, n in before.items() if g.startswith("batch_normalization")}
+    assert len(norms) == 12
+    assert set(after.values()) == set(before.values()) - norms
+    assert not any(group.startswith("batch_normalization") for group in after)

@@ -143,7 +143,7 @@ def test_core_reaches_adapters_only_by_name():
 def test_adapters_use_the_public_records_only():
     for path in ADAPTERS.glob("*.py"):
         assert own_imports(path) <= {
-            *("checkpoint", "errors", "keras_names", "layouts", "padding"),
+            *("checkpoint", "errors", "expression", "keras_names", "layouts", "padding", "recipe"),
         }, path.stem
 
 

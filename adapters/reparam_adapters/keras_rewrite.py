@@ -31,6 +31,7 @@ def choose_edits(
     Raises:
         CheckpointError: The plan fuses something else than the graph allows.
     """
+    kept = {name.rpartition(".")[0] for name in outputs}
     chosen: list[Edit] = []
     allowed: set[str] = set()
     for edit in edits:
@@ -40,7 +41,7 @@ def choose_edits(
         ]
         allowed |= {o for o, w in zip(edit.outputs, wanted, strict=True) if w}
         layers = {layer for reads in edit.reads for layer in reads} - set(edit.outputs)
-        stay = [p for p in layers if any(n.startswith(p + ".") for n in outputs)]
+        stay = [p for p in layers if p in kept]
         if any(wanted) and not stay:
             if not all(wanted):
                 raise CheckpointError(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from reparam.expression import format_name
+from reparam.recipe import finite_eps
 from reparam_adapters.keras_json import is_list, is_object
 from reparam_adapters.keras_layers import LINEAR, channels_first, passes_on
 
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
     from reparam_adapters.keras_shapes import Sizes
 
     Key = tuple[str, int, int]
-
-
-LARGEST_EPS = 1e300
-"""Beyond it nothing is a constant that stabilises a division."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +155,7 @@ def channel_axis(scope: Scope, dense: Layer, norm: Layer) -> int | None:
 
 def eps_of(norm: Layer) -> float | None:
     """Return a norm's constant, 1e-3 if it states none; None for what is no such constant."""
-    eps: Any = norm.config.get("epsilon", 1e-3)
-    known = type(eps) in (int, float) and 0 <= eps <= LARGEST_EPS
-    return float(eps) if known else None
+    return finite_eps(norm.config.get("epsilon", 1e-3))
 
 
 def attributes(layer: Layer) -> dict[str, str]:
@@ -175,9 +170,6 @@ def attributes(layer: Layer) -> dict[str, str]:
 
 
 def written(path: str, extra: dict[str, str] | None = None) -> str:
-    """Write a layer's path as a name of an expression, quoted where it needs to be."""
-    name = path
-    if not re.fullmatch(r"[A-Za-z_](?:[A-Za-z0-9_.]*[A-Za-z0-9_])?", path) or path in ("id", "avg"):
-        name = "'" + path.replace("'", "''") + "'"
+    """Write a layer's path as a name of an expression, with what is to be said of it."""
     inside = ", ".join(f"{k}={v}" if v else k for k, v in (extra or {}).items())
-    return f"{name}[{inside}]" if inside else name
+    return f"{format_name(path)}[{inside}]" if inside else format_name(path)

@@ -128,7 +128,7 @@ def outputs(model, inputs):
     result = model(inputs[0] if len(inputs) == 1 else inputs, training=False)
     if not isinstance(result, list | tuple | dict):
         result = [result]
-    values = result.values() if isinstance(result, dict) else result
+    values = [result[key] for key in sorted(result)] if isinstance(result, dict) else result
     return [np.asarray(y) for y in values]
 
 
