@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from reparam.rounding import round_to
     from reparam.state_dict import fuse_state_dict
     from reparam.verifying import verify
+    from reparam.windows import conv_to_linear
 
 __version__ = "0.1.0"
 
@@ -64,6 +65,7 @@ _HOMES = {
     "rounding": ("round_to",),
     "state_dict": ("fuse_state_dict",),
     "verifying": ("verify",),
+    "windows": ("conv_to_linear",),
 }
 
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -83,6 +85,7 @@ __all__ = [  # noqa: RUF022  grouped by what a reader looks for
     "merge_sequential",
     "dilate_kernel",
     "concat_branches",
+    "conv_to_linear",
     "average_pool",
     "channel_scale",
     "same_padding",

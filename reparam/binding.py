@@ -14,11 +14,11 @@ from reparam.diagnose import explain_norm
 from reparam.errors import PlanError
 from reparam.expression import layers
 from reparam.frames import frame, kernel_shape
-from reparam.match import unread_tensors
 from reparam.modules import NORM_TRAINING, ModuleIndex
 from reparam.patterns import join, natural
 from reparam.plans import MODEL_CONFIG, Fusion, Plan, Skipped, Write
 from reparam.resolve import resolve
+from reparam.trial import unread_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -153,7 +153,7 @@ class _Binder:
         skip = NORM_TRAINING if neutral else ()
         reads = [m.tensors[r] for m in modules for r in m.roles if r in m.tensors and r not in skip]
         if name not in paths.values():
-            reads += self._placeholder(name, op)
+            reads += self._placeholder(name, op, set(reads))
         writes = self._writes(binding, op, name, neutral)
         for write in writes:
             if write.name in self.writers:
@@ -188,16 +188,23 @@ class _Binder:
                 "A layer may be shared only where a recipe says so."
             )
 
-    def _placeholder(self, name: str, op: Operation) -> list[str]:
+    def _placeholder(self, name: str, op: Operation, reads: set[str]) -> list[str]:
         """Account for deploy weights that stand beside the branches they are to be made of."""
-        below = self.index.under(name)
-        module = self.index.get(name)
-        if not below:
-            return []
+        if not name:
+            raise PlanError(
+                f"{self.source}: the result would take the place of the whole file. Give the block "
+                "an 'at' in the recipe, or the output a name."
+            )
         shapes = {
             f"{name}.weight": kernel_shape(op),
             f"{name}.bias": (ops.outputs(op),),
         }
+        below = self.index.under(name)
+        if not reads.isdisjoint(below):  # its branches lie below it, as other layers may
+            below = [n for n in shapes if n in self.index.tensors]
+        module = self.index.get(name)
+        if not below:
+            return []
         if module is None or any(self.index.shape(n) != shapes.get(n) for n in below):
             raise PlanError(
                 f"{self.source}: the result {name!r} would take the place of {below[0]!r}, which "
@@ -211,7 +218,8 @@ class _Binder:
     def _neutral_norm(self, op: Operation, name: str) -> NormOp | None:
         """The norm that carries the bias in neutral mode, for plain pairs fused in place."""
         pair = ops.conv_norm_pair(op)
-        return pair[1] if pair and pair[0].weight == f"{name}.weight" else None
+        plain = pair and pair[0].weight == f"{name}.weight" and pair[1].repeat == 1
+        return pair[1] if pair and plain else None
 
     def _writes(
         self, binding: Binding, op: Operation, name: str, norm: NormOp | None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from reparam.plans import Plan
+    from reparam.recipe import Recipe
 
 PATIENCE = 1.0
 """Seconds after which a progress bar is worth looking at."""
@@ -92,38 +93,35 @@ def verify(options: Namespace) -> int:
 
 def recipes(options: Namespace) -> int:
     """List the recipes, or show one."""
-    from reparam.library import find_recipes  # noqa: PLC0415  the other commands load it if needed
+    from reparam.library import find_recipes, installed_recipes  # noqa: PLC0415  costs an import
 
-    found = find_recipes(None if options.name is None else [options.name])
     if options.name is None:
-        rows = [
-            (
-                r.name,
-                r.title,
-                "ask" if r.eps.value is None else f"{r.eps.value:g}",
-                ", ".join(s.name for s in r.spellings),
-            )
-            for r in found
-        ]
-        _table(("name", "networks", "eps", "spellings"), rows)
-        return 0
-    for recipe in found:
-        lines = [f"{recipe.name}: {recipe.title}", f"paper: {recipe.paper or 'none'}"]
-        lines += [f"note: {note}" for note in recipe.notes]
-        lines += [f"assumes: {fact}" for fact in recipe.assumes]
+        every = (*find_recipes(), *installed_recipes())
+        _print("\n".join(line for recipe in every for line in _recipe_head(recipe)))
+    else:
+        (recipe,) = find_recipes([options.name])
+        lines = _recipe_head(recipe)
+        lines += [f"  assumes: {fact}" for fact in recipe.assumes]
         for spelling in recipe.spellings:
-            lines.append(f"spelling {spelling.name}:")
-            eps = spelling.eps
-            lines.append(
-                f"  eps {eps.value:g} ({eps.source})"
-                if eps.value is not None
-                else f"  eps must be given: {eps.ask} ({eps.source})"
-            )
-            for block in spelling.blocks:
-                lines.append(f"  at {block.at or 'the root'}:")
-                lines += [f"    {line}" for line in block.texts()]
+            lines.append(f"  spelling {spelling.name}:")
+            if spelling.eps != recipe.eps:
+                lines.append(f"    {spelling.eps.text()}")
+            lines += [f"    {line}" for line in spelling.texts()]
         _print("\n".join(lines))
     return 0
+
+
+def _recipe_head(recipe: Recipe) -> list[str]:
+    eps = dict.fromkeys(spelling.eps.text() for spelling in recipe.spellings)
+    lines = [
+        f"{recipe.name}: {recipe.title}",
+        f"  paper: {recipe.paper or 'none'}",
+        f"  spellings: {' | '.join(spelling.name for spelling in recipe.spellings)}",
+        *(f"  {text}" for text in eps),
+    ]
+    if recipe.by_name:
+        lines.append(f"  only with --recipe {recipe.name}: {recipe.by_name}")
+    return lines + [f"  note: {note}" for note in recipe.notes]
 
 
 def _print(text: str) -> None:

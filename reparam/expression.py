@@ -5,7 +5,7 @@
 Layers side by side mean "then", `+` and `-` are parallel branches, `?` "may be absent", `-> name`
 is where the result goes. The tree holds names, never arrays.
 
-    line    := expr ['->' name]
+    line    := expr ['->' (name | '.')]
     expr    := ['-'] chain (('+' | '-') chain)*
     chain   := step+              step  := atom '?'?
     atom    := name attrs? | 'id' | 'avg' N | number | '(' expr ')'
@@ -17,12 +17,9 @@ is where the result goes. The tree holds names, never arrays.
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NoReturn
-
-from reparam.errors import ExpressionError
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,6 +32,8 @@ ATTRIBUTES = {
     "origin": "tap that meets the output position, where it is not the centre",
     "border": "zero, image or valid: what a later layer of a sequence sees beyond the image",
     "transposed": "the layer is a transposed convolution",
+    "window": "a 1x1 convolution whose channels are the pixels of square windows, image by image",
+    "add": "the bare tensor is added to its input, instead of being a factor",
 }
 """What may stand in brackets behind a layer, with its meaning."""
 
@@ -92,58 +91,15 @@ Node = Layer | Identity | Average | Number | Maybe | Chain | Sum
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An expression and the name its result goes to."""
+    """An expression and the name its result goes to; the empty one is the block itself."""
 
     tree: Node
     output: str
 
 
 _HOLE = r"\{\w+(?:\*|\+\d+)?\}"
-_NAME = rf"(?:[A-Za-z_]|{_HOLE})(?:[\w.-]|{_HOLE})*(?<![.-])"
-_TOKEN = re.compile(
-    r"\s*(?:(?P<arrow>->)"
-    r"|(?P<number>\d+\.\d+(?:e[+-]?\d+)?|\d+e[+-]?\d+)(?![\w.{])"
-    r"|(?P<size>\d+(?:x\d+)*)(?![\w.{])"
-    r"|'(?P<quoted>(?:[^'\n]|'')+)'"
-    rf"|(?P<name>{_NAME})"
-    r"|(?P<attributes>\[[^\]]*\])"
-    r"|(?P<symbol>[()+?-]))"
-)
-_ATTRIBUTE = re.compile(r"\s*(\w+)\s*(?:=\s*([\w{}.+-]+)\s*)?")
-
-
-def parse(text: str) -> Line:
-    """Read one line of a recipe.
-
-    Args:
-        text: `expression -> name`. Without `-> name` the result takes the place of the first layer.
-
-    Raises:
-        ExpressionError: With the text and a caret under the place.
-
-    Example:
-        >>> parse("conv1 bn1 -> conv1").output
-        'conv1'
-        >>> parse("conv1 bn1 +")
-        Traceback (most recent call last):
-        reparam.errors.ExpressionError: column 12: expected a layer, 'id', 'avg N', a number or '('
-          conv1 bn1 +
-                     ^
-    """
-    parser = _Parser(text)
-    tree = parser.expression()
-    output = ""
-    if parser.kind == "arrow":
-        parser.advance()
-        output = parser.take("name", "the name the result goes to")
-    if parser.kind != "end":
-        parser.fail("expected the end of the line, '+', '-', '->' or another layer")
-    if not output:
-        first = next(layers(tree), None)
-        if first is None:
-            parser.fail("expected '-> name': the expression names no layer to replace")
-        output = first.name
-    return Line(tree, output)
+NAME = rf"(?:[A-Za-z_]|{_HOLE})(?:[\w.-]|{_HOLE})*(?<![.-])"
+"""What reads as a name without quotes."""
 
 
 def layers(node: Node) -> Iterator[Layer]:
@@ -182,6 +138,7 @@ def format_tree(node: Node) -> str:
     """Write a tree back as text; `parse` reads it to the same tree.
 
     Example:
+        >>> from reparam.parsing import parse
         >>> format_tree(parse("(a.conv[dilation=2]  a.bn)? +  id -> b").tree)
         '(a.conv[dilation=2] a.bn)? + id'
     """
@@ -214,9 +171,25 @@ def format_name(name: str) -> str:
         >>> format_name("0.1"), format_name("conv1")
         ("'0.1'", 'conv1')
     """
-    if re.fullmatch(_NAME, name) and name not in ("id", "avg"):
+    if re.fullmatch(NAME, name) and name not in ("id", "avg"):
         return name
     return "'" + name.replace("'", "''") + "'"
+
+
+def format_line(line: Line) -> str:
+    """Write a line back as text; `parse` reads it to the same line.
+
+    Example:
+        >>> from reparam.parsing import parse
+        >>> format_line(parse("c bn -> ."))
+        'c bn -> .'
+    """
+    return f"{format_tree(line.tree)} -> {format_output(line.output)}"
+
+
+def format_output(name: str) -> str:
+    """Write the name of a result; the block itself is a dot."""
+    return format_name(name) if name else "."
 
 
 def _term(node: Node) -> str:
@@ -225,120 +198,3 @@ def _term(node: Node) -> str:
 
 def _wrapped(node: Node) -> str:
     return f"({format_tree(node)})" if isinstance(node, Sum | Chain) else format_tree(node)
-
-
-class _Parser:
-    """Recursive descent over the tokens of one line."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.end = 0
-        self.start = 0
-        self.depth = 0
-        self.kind = ""
-        self.value = ""
-        self.quoted = False
-        self.advance()
-
-    def advance(self) -> None:
-        self.start = self.end + len(self.text[self.end :]) - len(self.text[self.end :].lstrip())
-        if self.start == len(self.text):
-            self.kind, self.value = "end", ""
-            return
-        found = _TOKEN.match(self.text, self.end)
-        if found is None:
-            self.fail(f"cannot read {self.text[self.start]!r}")
-        self.kind, self.end = found.lastgroup or "", found.end()
-        self.value = found[self.kind]
-        self.quoted = self.kind == "quoted"
-        if self.quoted:
-            self.kind, self.value = "name", self.value.replace("''", "'")
-
-    def take(self, kind: str, what: str) -> str:
-        if self.kind != kind:
-            self.fail(f"expected {what}")
-        value = self.value
-        self.advance()
-        return value
-
-    def at(self, symbol: str) -> bool:
-        return self.kind == "symbol" and self.value == symbol
-
-    def take_symbol(self, symbol: str) -> None:
-        if not self.at(symbol):
-            self.fail(f"expected {symbol!r}")
-        self.advance()
-
-    def fail(self, why: str) -> NoReturn:
-        line = self.text.replace("\n", " ")
-        raise ExpressionError(f"column {self.start + 1}: {why}\n  {line}\n  {' ' * self.start}^")
-
-    def expression(self) -> Node:
-        self.depth += 1
-        if self.depth > _DEEPEST:
-            self.fail(f"nested deeper than {_DEEPEST} parentheses")
-        sign = 1
-        if self.at("-"):
-            sign = -1
-            self.advance()
-        terms = [(sign, self.chain())]
-        while self.kind == "symbol" and self.value in "+-":
-            sign = -1 if self.value == "-" else 1
-            self.advance()
-            terms.append((sign, self.chain()))
-        self.depth -= 1
-        return terms[0][1] if len(terms) == 1 and terms[0][0] > 0 else Sum(tuple(terms))
-
-    def chain(self) -> Node:
-        steps = [self.step()]
-        while self.kind in ("name", "size", "number") or self.at("("):
-            steps.append(self.step())
-        return steps[0] if len(steps) == 1 else Chain(tuple(steps))
-
-    def step(self) -> Node:
-        node = self.atom()
-        if self.at("?"):
-            self.advance()
-            node = Maybe(node)
-        return node
-
-    def atom(self) -> Node:
-        if self.at("("):
-            self.advance()
-            node = self.expression()
-            self.take_symbol(")")
-            return node
-        if self.kind in ("number", "size"):
-            if "x" in self.value:
-                self.fail("expected a number")
-            value = float(self.value)
-            if math.isinf(value):
-                self.fail("expected a finite number")
-            self.advance()
-            return Number(value)
-        quoted = self.quoted
-        name = self.take("name", "a layer, 'id', 'avg N', a number or '('")
-        if quoted:
-            return Layer(name, self.attributes() if self.kind == "attributes" else ())
-        if name == "id":
-            return Identity()
-        if name == "avg":
-            return Average(self.take("size", "the size of the average pool, as in 'avg 3'"))
-        return Layer(name, self.attributes() if self.kind == "attributes" else ())
-
-    def attributes(self) -> tuple[tuple[str, str], ...]:
-        pairs: list[tuple[str, str]] = []
-        for part in self.value[1:-1].split(","):
-            found = _ATTRIBUTE.fullmatch(part)
-            if found is None or found[1] not in ATTRIBUTES:
-                self.fail(f"expected {', '.join(ATTRIBUTES)} in brackets, saw {part.strip()!r}")
-            if (found[1] == "transposed") != (found[2] is None):
-                self.fail(f"{found[1]!r} needs {'no' if found[2] else 'a'} value")
-            if any(key == found[1] for key, _ in pairs):
-                self.fail(f"{found[1]!r} is given twice")
-            pairs.append((found[1], found[2] or ""))
-        self.advance()
-        return tuple(pairs)
-
-
-_DEEPEST = 50

@@ -16,10 +16,18 @@ from reparam.algebra import merge_sequential, sum_owned
 from reparam.errors import NumericError
 from reparam.exact import settle_bias, settle_kernel
 from reparam.geometry import regroup
-from reparam.layers import apply_norm, average_pool, channel_scale, scale_outputs, scale_rows
+from reparam.layers import (
+    apply_norm,
+    average_pool,
+    channel_scale,
+    scale_outputs,
+    scale_rows,
+    shift_outputs,
+)
 from reparam.linear import Conv, check_finite, make
 from reparam.norm import Norm, make_norm
 from reparam.rounding import round_to
+from reparam.windows import conv_to_linear
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -115,6 +123,11 @@ class Folder:
                 return self._chain(steps, rows)
             case ops.SumOp(terms):
                 return self._sum(op, terms, rows)
+            case ops.WindowOp(inner, size):
+                pixels = op.pixels
+                small = self._fold(inner, (rows[0] // pixels, rows[1] // pixels))
+                first, last = small.inputs
+                return _Slab(conv_to_linear(small.conv, size), (first * pixels, last * pixels))
             case _:
                 return self._chain((op,), rows)
 
@@ -123,7 +136,7 @@ class Folder:
         match steps:
             case ():
                 return _Slab(channel_scale(np.ones(rows[1] - rows[0])), rows)
-            case (ops.ConvOp() | ops.SumOp() | ops.ChainOp(),):
+            case (ops.ConvOp() | ops.SumOp() | ops.ChainOp() | ops.WindowOp(),):
                 return self._fold(steps[0], rows)
             case (ops.ConvOp(transposed=False) as op, ops.NormOp() as norm_op):
                 # the common case: scale the stored kernel, without a float64 copy in between
@@ -140,6 +153,9 @@ class Folder:
             case ops.ScaleOp(tensor, _, single):
                 factors = self._vector(tensor)
                 conv = scale_outputs(below.conv, factors if single else factors[slice(*rows)])
+            case ops.ShiftOp(tensor, _, single):
+                shift = self._vector(tensor)
+                conv = shift_outputs(below.conv, shift if single else shift[slice(*rows)])
             case ops.NumberOp(value):
                 conv = scale_outputs(below.conv, value)
             case ops.AverageOp(size):
@@ -190,7 +206,7 @@ class Folder:
             assert mean is not None
             assert var is not None
             try:
-                self.norms[op] = make_norm(mean, var, weight, bias, op.eps)
+                self.norms[op] = make_norm(mean, var, weight, bias, op.eps).repeat(op.repeat)
             except NumericError as error:
                 raise NumericError(f"{op.var.rpartition('.')[0]}: {error}") from None
         return self.norms[op].rows(rows)

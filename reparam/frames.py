@@ -12,6 +12,7 @@ from reparam.operations import (
     ConvOp,
     Operation,
     SumOp,
+    WindowOp,
     inputs,
     leaves,
     outputs,
@@ -60,6 +61,8 @@ def frame(op: Operation) -> Frame:
             return result
         case SumOp(terms):
             return _parallel([frame(t) for _, t in terms])
+        case WindowOp(inner):
+            return Frame(frame(inner).groups, (), (), ())
         case _:
             return Frame(op.channels, (), (), ())
 

@@ -93,6 +93,12 @@ def scale_outputs(conv: Conv, factor: float | Array) -> Conv:
     return make(_per_output(conv, factors), conv.bias * factors, conv, groups=conv.groups)
 
 
+@np.errstate(all="ignore")
+def shift_outputs(conv: Conv, shift: Array) -> Conv:
+    """Add a number to every output, or to each its own: `b' = b + v`."""
+    return make(conv.kernel, conv.bias + shift, conv, groups=conv.groups)
+
+
 def identity_kernel(channels: int, kernel_size: Sequence[int] = (), groups: int = 1) -> Conv:
     """Return the convolution that copies its input.
 

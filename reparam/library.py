@@ -1,4 +1,8 @@
-"""The recipes there are: those that come with the package, and TOML files of the user's own."""
+"""The recipes there are: built in, brought by installed packages, and TOML files of the user's own.
+
+Other packages bring recipes under the entry point group `reparam.recipes`: the entry names a
+package, and the TOML files in it are the recipes.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
 
 _FOLDER = Path(__file__).with_name("recipes")
 
+GROUP = "reparam.recipes"
+"""The entry point group in which packages name where their recipes are."""
+
 
 def find_recipes(
     names: str | PathLike[str] | Iterable[str | PathLike[str]] | None = None,
@@ -25,7 +32,8 @@ def find_recipes(
     """Return the recipes asked for, or all built-in ones.
 
     Args:
-        names: One or more built-in names or paths of TOML files; None for every built-in recipe.
+        names: One or more names of recipes, built in or installed, or paths of TOML files; None for
+            every built-in recipe.
         layout: Whose names and axes the checkpoint has, `torch` or `keras`; None for any.
 
     Raises:
@@ -37,20 +45,9 @@ def find_recipes(
         ['repvgg']
     """
     if names is None:
-        every = (_built_in(name) for name in built_in_names())
-        return tuple(r for r in every if layout in (None, r.layout) or r.layout == "any")
-    found: list[Recipe] = []
+        return _fitting(map(_built_in, built_in_names()), layout)
     given = [names] if isinstance(names, str | PathLike) else names
-    for name in dict.fromkeys(fspath(item) for item in given):
-        if name in built_in_names():
-            found.append(_built_in(name))
-        elif name.endswith(".toml") or Path(name).is_file():
-            found.append(read_recipe(Path(name).read_bytes().decode(errors="replace"), name))
-        else:
-            raise RecipeError(
-                f"recipe {name!r}: neither a built-in recipe ({', '.join(built_in_names())}) nor a "
-                ".toml file. 'reparam recipes' lists what there is."
-            )
+    found = [_find(name) for name in dict.fromkeys(fspath(item) for item in given)]
     for recipe in found:
         if layout is not None and recipe.layout not in (layout, "any"):
             raise RecipeError(
@@ -58,6 +55,36 @@ def find_recipes(
                 f"differ, but this is a {layout} file. 'reparam recipes' lists the others."
             )
     return tuple(found)
+
+
+def installed_recipes(layout: str | None = None) -> tuple[Recipe, ...]:
+    """Return the recipes that installed packages bring.
+
+    Args:
+        layout: As for `find_recipes`.
+
+    Raises:
+        RecipeError: A package cannot be imported, a recipe is malformed, or a name is taken.
+    """
+    return _fitting(_installed().values(), layout)
+
+
+def _fitting(recipes: Iterable[Recipe], layout: str | None) -> tuple[Recipe, ...]:
+    return tuple(r for r in recipes if layout in (None, r.layout) or r.layout == "any")
+
+
+def _find(name: str) -> Recipe:
+    if name in built_in_names():
+        return _built_in(name)
+    if name.endswith(".toml") or Path(name).is_file():
+        return read_recipe(Path(name).read_bytes().decode(errors="replace"), name)
+    if name in _installed():
+        return _installed()[name]
+    known = ", ".join((*built_in_names(), *_installed()))
+    raise RecipeError(
+        f"recipe {name!r}: neither a known recipe ({known}) nor a .toml file. 'reparam recipes' "
+        "lists what there is."
+    )
 
 
 @functools.cache
@@ -69,3 +96,32 @@ def built_in_names() -> tuple[str, ...]:
 @functools.cache
 def _built_in(name: str) -> Recipe:
     return read_recipe((_FOLDER / f"{name}.toml").read_text("utf-8"), f"recipes/{name}.toml")
+
+
+@functools.cache
+def _installed() -> dict[str, Recipe]:
+    """Read the recipes of other packages; imported late because it costs 80 ms."""
+    from importlib.metadata import entry_points  # noqa: PLC0415
+    from importlib.resources import files  # noqa: PLC0415
+
+    recipes: dict[str, Recipe] = {}
+    for entry in sorted(entry_points(group=GROUP), key=lambda e: (e.name, e.value)):
+        try:
+            folder = files(entry.module)
+        except (ImportError, TypeError) as error:
+            raise RecipeError(
+                f"entry point {entry.name} = {entry.value} of group {GROUP}: no package of recipes "
+                f"({error}). Mend or uninstall the package that declares it."
+            ) from None
+        for file in sorted(folder.iterdir(), key=lambda f: f.name):
+            name, _, suffix = file.name.rpartition(".")
+            if suffix != "toml":
+                continue
+            source = f"{entry.module}/{file.name}"
+            if name in recipes or name in built_in_names():
+                raise RecipeError(
+                    f"{source}: there is a recipe {name!r} already. Rename the file, or uninstall "
+                    "the package that brings it."
+                )
+            recipes[name] = read_recipe(file.read_bytes().decode(errors="replace"), source)
+    return recipes

@@ -1,42 +1,24 @@
-"""Finding a recipe's blocks in a checkpoint, by the names of its layers.
+"""Finding a recipe's blocks in a checkpoint, by the names and shapes of its layers.
 
-Names decide which lines of a recipe are there; shapes decide later, in `reparam.resolve`, whether
-they compose. A spelling that is there only in part is not used at all: a net that resembles a
-family and differs from it must never be fused.
+A spelling that is there only in part is not used at all: a net that resembles a family and differs
+from it must never be fused.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
-from reparam.expression import Chain, Line, Maybe, Node, Sum, layers, rename
-from reparam.patterns import PLACEHOLDER, candidates, fill, join, numbers_for, path_regex
+from reparam.expression import layers
+from reparam.patterns import PLACEHOLDER, candidates, path_regex
+from reparam.trial import Found, settle, try_block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
+    from reparam.expression import Node
     from reparam.modules import ModuleIndex
-    from reparam.recipe import Block, Recipe, Same, Spelling
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One line of a recipe with the block it was found in.
-
-    Attributes:
-        block: Path the names are relative to, empty for the whole file.
-        line: The expression without placeholders or absent parts, and its output.
-        shared: Layers, relative to the block, that other lines may read too.
-        same: How the block pads, if that depends on the image.
-    """
-
-    block: str
-    line: Line
-    shared: tuple[str, ...]
-    same: Same | None
+    from reparam.recipe import Block, Recipe, Spelling
+    from reparam.trial import Trial
 
 
 @dataclass(slots=True)
@@ -71,7 +53,25 @@ class Match:
     @property
     def reads(self) -> set[str]:
         """Paths of all layers that its lines read."""
-        return {join(f.block, layer.name) for f in self.found for layer in layers(f.line.tree)}
+        return {path for found in self.found for path in found.reads}
+
+    def add(self, trial: Trial) -> None:
+        """Take a kind of block that fits into account."""
+        self.found += trial.found
+        self.fused += trial.fused
+        self.bare += trial.bare
+        self.keeps |= trial.keeps
+        if trial.found and trial.block.at:  # below a root lies everything, so it owns nothing
+            kept = (keep.norm for keep in trial.block.keep)
+            self.beside[trial.path] = (*trial.block.beside, *kept)
+
+    def drop(self, taken: set[str]) -> None:
+        """Leave the lines that read any of these layers to another recipe."""
+        gone = {f.block for f in self.found if not taken.isdisjoint(f.reads)}
+        self.found = [f for f in self.found if taken.isdisjoint(f.reads)]
+        for path in gone - {f.block for f in self.found}:
+            self.beside.pop(path, None)
+        self.keeps = {path: why for path, why in self.keeps.items() if path not in taken}
 
 
 def match_recipe(recipe: Recipe, index: ModuleIndex) -> tuple[list[Match], list[str]]:
@@ -89,16 +89,9 @@ def match_recipe(recipe: Recipe, index: ModuleIndex) -> tuple[list[Match], list[
     claimed: set[str] = set()
     for spelling in recipe.spellings:
         for root in _roots(spelling, index, near, f"{recipe.name} ({spelling.name})"):
-            match = Match(recipe, spelling)
-            for prefix, blocks in _places(spelling, root, index).items():
-                _match_place(match, prefix, blocks, index)
+            match = _match_root(recipe, spelling, root, index)
             if match.reads & claimed:
                 continue  # an earlier, more specific spelling of the same family has them
-            if match.found and match.bare:
-                match.problems.append(
-                    f"{match.bare[0]!r} has a bias and no norm while other layers have theirs: the "
-                    "file is half fused, or of another family"
-                )
             if match.problems:
                 near.append(f"{match.label}: {match.problems[0]}")
             elif match.found or match.fused:
@@ -107,11 +100,107 @@ def match_recipe(recipe: Recipe, index: ModuleIndex) -> tuple[list[Match], list[
     return matches, near
 
 
+def _match_root(recipe: Recipe, spelling: Spelling, root: str, index: ModuleIndex) -> Match:
+    match = Match(recipe, spelling)
+    chosen: list[Trial] = []
+    torsos: list[Trial] = []
+    for prefix, kinds in _places(spelling, root, index).items():
+        trials = [try_block(prefix, kind, index) for kind in kinds]
+        fitting = [t for t in trials if not t.problems]
+        named = [t for t in trials if not t.problems or t.misfit]
+        least = min(map(_unexplained, named), default=0)
+        if not fitting or least < min(map(_unexplained, fitting)):
+            torsos.append(_nearest(trials))
+            torsos[-1].present |= {path for t in trials for path in t.present}
+            continue
+        best = next(t for t in fitting if _unexplained(t) == least)
+        if odd := [t for t in fitting if _rivals(t, best)]:
+            match.problems.append(
+                f"{prefix}: two kinds of block of this spelling fit equally well, with "
+                f"{_written(best)} and with {_written(odd[0])}"
+            )
+        chosen.append(best)
+    _settle_overlaps(match, chosen, spelling)
+    accounted = match.reads | match.keeps.keys() | _apart(spelling, root, index)
+    match.fused = [path for path in match.fused if path not in accounted]
+    match.bare = [path for path in match.bare if path not in accounted]
+    match.problems += [t.problems[0] for t in torsos if not t.present or not t.present <= accounted]
+    if match.found and match.bare:
+        match.problems.append(
+            f"{match.bare[0]!r} has a bias and no norm while other layers have theirs: the "
+            "file is half fused, or of another family"
+        )
+    if match.found and spelling.complete:
+        match.problems += [
+            f"has a norm {path!r} that no line reads"
+            for path in index.norms()
+            if path.startswith(root) and path not in accounted
+        ]
+    return match
+
+
+def _apart(spelling: Spelling, root: str, index: ModuleIndex) -> set[str]:
+    """Layers that are no part of a block although they are named like one."""
+    return {
+        path
+        for pattern in spelling.apart
+        for regex in [re.compile(re.escape(root) + path_regex(pattern))]
+        for path in candidates(pattern, index)
+        if regex.fullmatch(path)
+    }
+
+
+def _nearest(trials: list[Trial]) -> Trial:
+    """The kind of block whose problem says most: wrong shapes, then missing layers."""
+    return max(trials, key=lambda t: (len(t.present), -trials.index(t)))
+
+
+def _rivals(trial: Trial, best: Trial) -> bool:
+    """Whether two kinds fit alike and read different layers.
+
+    Of kinds that read the same layers, and differ in an identity or a pool, the first is taken.
+    """
+    return _unexplained(trial) == _unexplained(best) and trial.reads != best.reads
+
+
+def _unexplained(trial: Trial) -> int:
+    """How little a kind accounts for: what it leaves unread, or at the root what it reads."""
+    return len(trial.unread) if trial.block.at else -len(trial.reads)
+
+
+def _written(trial: Trial) -> str:
+    return " and ".join(f.line.output or f.block for f in trial.found) or "nothing"
+
+
+def _settle_overlaps(match: Match, chosen: list[Trial], spelling: Spelling) -> None:
+    """Add what was chosen, the kinds that are listed first before the others.
+
+    What an earlier kind reads, a later one leaves alone.
+    """
+    taken: dict[str, int] = {}
+    rank = {id(block): position for position, block in enumerate(spelling.blocks)}
+    for trial in sorted(chosen, key=lambda t: rank[id(t.block)]):
+        mine = rank[id(trial.block)]
+        kept: list[Found] = []
+        for found in trial.found:
+            earlier = {path for path in found.reads if taken.get(path, mine) < mine}
+            if earlier and earlier != found.reads:
+                match.problems.append(
+                    f"{trial.path or 'the root'}: {min(earlier)!r} is read by two kinds of block"
+                )
+            if not earlier:
+                kept.append(found)
+        trial.found = kept
+        taken |= {path: taken.get(path, mine) for path in trial.reads}
+        match.add(trial)
+
+
 def _roots(spelling: Spelling, index: ModuleIndex, near: list[str], label: str) -> list[str]:
     """Every prefix below which the layers that a spelling needs exist."""
-    if not spelling.needs:
-        return [""]
-    first, *rest = spelling.needs
+    first = next((n for n in spelling.needs if not n.startswith("**")), None)
+    rest = [n for n in spelling.needs if n != first]
+    if first is None:
+        return [""] if all(_exists("", n, index) for n in rest) else []
     regex = re.compile(rf"(?P<root>(?:.+\.)?){path_regex(first)}")
     roots: list[str] = []
     for path in candidates(first, index):
@@ -144,7 +233,7 @@ def _places(spelling: Spelling, root: str, index: ModuleIndex) -> dict[str, list
             for line in block.fuse
             for name in (*(x.name for x in layers(_required(line.tree))), line.output)
         }
-        for name in sorted(starts):
+        for name in sorted(starts - {""}):
             regex = re.compile(rf"(?P<block>{re.escape(root)}{at}){path_regex(name)}")
             for path in candidates(name, index):
                 if found := regex.fullmatch(path):
@@ -154,169 +243,6 @@ def _places(spelling: Spelling, root: str, index: ModuleIndex) -> dict[str, list
     return dict(sorted(places.items()))
 
 
-def _match_place(match: Match, prefix: str, blocks: list[Block], index: ModuleIndex) -> None:
-    """Choose the one kind of block that accounts for everything at a place."""
-    results = [_match_block(prefix, block, index) for block in blocks]
-    whole = [r for r in results if not r.problems]
-    if not whole:
-        match.problems += results[0].problems
-        return
-    best = min(whole, key=lambda r: len(r.unread))
-    if any(len(r.unread) == len(best.unread) and r.found != best.found for r in whole):
-        match.problems.append(f"{prefix}: two kinds of block of this spelling fit equally well")
-    path = prefix.removesuffix(".")
-    match.found += best.found
-    match.fused += best.fused
-    match.bare += best.bare
-    for keep in best.block.keep:
-        match.keeps[join(path, keep.norm)] = keep.why
-    if best.found and best.block.at:  # everything lies below a root, so a root owns nothing
-        match.beside[path] = (*best.block.beside, *(k.norm for k in best.block.keep))
-
-
-@dataclass(slots=True)
-class _Result:
-    """One kind of block tried at one place."""
-
-    block: Block
-    found: list[Found] = field(default_factory=list[Found])
-    fused: list[str] = field(default_factory=list[str])
-    bare: list[str] = field(default_factory=list[str])
-    problems: list[str] = field(default_factory=list[str])
-    unread: list[str] = field(default_factory=list[str])
-
-
-def _match_block(prefix: str, block: Block, index: ModuleIndex) -> _Result:
-    path = prefix.removesuffix(".")
-    result = _Result(block)
-    for line in (*block.fuse, *block.maybe):
-        lines = list(_bindings(line, prefix, index))
-        seen = False
-        for bound in lines:
-            seen |= _match_line(result, path, bound, index)
-        if not seen and line in block.fuse:
-            names = [layer.name for layer in layers(line.tree)]
-            result.problems.append(f"{path or 'the root'}: none of {', '.join(names)}")
-    read = {join(path, layer.name) for f in result.found for layer in layers(f.line.tree)}
-    exempt = (*block.beside, *(k.norm for k in block.keep))
-    result.unread = unread_tensors(path, read, exempt, index) if block.at else []
-    return result
-
-
-def unread_tensors(
-    path: str, read: set[str], beside: tuple[str, ...], index: ModuleIndex
-) -> list[str]:
-    """Return the tensors of a block that no line reads and the recipe does not expect.
-
-    Args:
-        path: The block.
-        read: Paths of the layers that are read.
-        beside: Layers, relative to the block, that may stand beside.
-        index: The layers of the checkpoint.
-    """
-    return [
-        name
-        for name in index.under(path)
-        if name.rpartition(".")[0] not in read
-        and name not in read
-        and not any(_below(name, join(path, known)) for known in beside)
-    ]
-
-
-def _below(name: str, path: str) -> bool:
-    return name == path or name.startswith(path + ".")
-
-
-def _match_line(result: _Result, path: str, line: Line, index: ModuleIndex) -> bool:
-    """Bind one line without placeholders; return whether anything of it is there."""
-
-    def there(name: str) -> bool:
-        return index.get(join(path, name)) is not None
-
-    tree = _settle(line.tree, there)
-    names = [layer.name for layer in layers(tree)]
-    missing = [name for name in names if not there(name)]
-    output = index.get(join(path, line.output))
-    if not missing:
-        shared = tuple(n for n in names if n in result.block.shared)
-        result.found.append(Found(path, Line(tree, line.output), shared, result.block.same))
-        return True
-    present = [name for name in names if name not in missing]
-    deployed = output is not None and output.kind == "conv" and "bias" in output.tensors
-    if deployed and present in ([], [line.output]):
-        result.fused.append(join(path, line.output))
-        if present:
-            result.bare.append(join(path, line.output))
-        return True
-    if present:
-        result.problems.append(
-            f"{path or 'the root'}: has {present[0]!r} but no {missing[0]!r}"
-            + (f", though {line.output!r} is there" if deployed else "")
-        )
-    return bool(present)
-
-
-def _settle(node: Node, there: Callable[[str], bool]) -> Node:
-    """Drop the optional parts of which nothing is there."""
-    match node:
-        case Maybe(part):
-            return _settle(part, there)
-        case Chain(steps):
-            kept = tuple(_settle(s, there) for s in steps if _wanted(s, there))
-            return kept[0] if len(kept) == 1 else Chain(kept)
-        case Sum(terms):
-            kept_terms = tuple((sign, _settle(t, there)) for sign, t in terms if _wanted(t, there))
-            if len(kept_terms) == 1 and kept_terms[0][0] > 0:
-                return kept_terms[0][1]
-            return Sum(kept_terms)
-        case _:
-            return node
-
-
 def _required(node: Node) -> Node:
     """Drop all optional parts."""
-    return _settle(node, lambda _: False)
-
-
-def _wanted(node: Node, there: Callable[[str], bool]) -> bool:
-    return not isinstance(node, Maybe) or any(there(x.name) for x in layers(node))
-
-
-def _bindings(line: Line, prefix: str, index: ModuleIndex) -> Iterator[Line]:
-    """Yield the line once for every set of numbers that its placeholders can stand for.
-
-    A placeholder in the output makes one line per binding; elsewhere the branch it stands in is
-    summed over its bindings.
-    """
-    if not PLACEHOLDER.search(line.output):
-        yield Line(_expand(line.tree, prefix, index), line.output)
-        return
-    anchor = _anchor(line)
-    for numbers in numbers_for(anchor, prefix, index):
-        module = index.get(prefix + fill(anchor, numbers))
-        if module is None or (anchor == line.output and module.kind != "conv"):
-            continue  # a result can take the place of a convolution only
-        tree = rename(line.tree, partial(fill, numbers=numbers))
-        yield Line(_expand(tree, prefix, index), fill(line.output, numbers))
-
-
-def _expand(node: Node, prefix: str, index: ModuleIndex) -> Node:
-    """Replace every branch that holds a placeholder by the sum over its bindings."""
-    if not any(PLACEHOLDER.search(layer.name) for layer in layers(node)):
-        return node
-    terms = node.terms if isinstance(node, Sum) else ((1, node),)
-    done: list[tuple[int, Node]] = []
-    for sign, term in terms:
-        anchor = next((x.name for x in layers(term) if PLACEHOLDER.search(x.name)), None)
-        if anchor is None:
-            done.append((sign, term))
-            continue
-        done += [
-            (sign, rename(term, partial(fill, numbers=numbers)))
-            for numbers in numbers_for(anchor, prefix, index)
-        ]
-    return done[0][1] if len(done) == 1 and done[0][0] > 0 else Sum(tuple(done))
-
-
-def _anchor(line: Line) -> str:
-    return next(layers(line.tree)).name
+    return settle(node, lambda _: False)

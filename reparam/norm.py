@@ -59,6 +59,14 @@ class Norm:
             self.scale_rest[part],
         )
 
+    def repeat(self, times: int) -> Norm:
+        """Return the statistics with every channel's standing for so many channels in a row."""
+        mean, var, weight, bias, scale, rest = (
+            v.repeat(times)
+            for v in (self.mean, self.var, self.weight, self.bias, self.scale, self.scale_rest)
+        )
+        return Norm(mean, var, weight, bias, self.eps, scale, rest)
+
     def shift(self, inner: Array) -> Array:
         """Return `bias + (inner - mean) * scale`, rounded once for all practical purposes.
 

@@ -58,7 +58,10 @@ class ConvOp:
 
 @dataclass(frozen=True, slots=True)
 class NormOp:
-    """A batch normalization with its statistics; `weight` and `bias` may be absent."""
+    """A batch normalization with its statistics; `weight` and `bias` may be absent.
+
+    Each entry of its vectors stands for `repeat` channels in a row.
+    """
 
     mean: str
     var: str
@@ -66,11 +69,21 @@ class NormOp:
     bias: str | None
     channels: int
     eps: float
+    repeat: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class ScaleOp:
     """Multiplication by a stored vector, or by a stored number where `single`."""
+
+    tensor: str
+    channels: int
+    single: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftOp:
+    """Addition of a stored vector, or of a stored number where `single`."""
 
     tensor: str
     channels: int
@@ -108,7 +121,20 @@ class SumOp:
     terms: tuple[tuple[int, Operation], ...]
 
 
-Operation = ConvOp | NormOp | ScaleOp | NumberOp | AverageOp | ChainOp | SumOp
+@dataclass(frozen=True, slots=True)
+class WindowOp:
+    """An operation on windows of `size` pixels, whose channels are given pixel by pixel."""
+
+    inner: Operation
+    size: Axes
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of a window."""
+        return math.prod(self.size)
+
+
+Operation = ConvOp | NormOp | ScaleOp | ShiftOp | NumberOp | AverageOp | ChainOp | SumOp | WindowOp
 
 
 def outputs(op: Operation) -> int:
@@ -116,6 +142,8 @@ def outputs(op: Operation) -> int:
     match op:
         case ConvOp():
             return op.outputs
+        case WindowOp(inner):
+            return outputs(inner) * op.pixels
         case ChainOp(steps):
             return outputs(steps[-1]) if steps else op.channels
         case SumOp(terms):
@@ -129,6 +157,8 @@ def inputs(op: Operation) -> int:
     match op:
         case ConvOp():
             return op.inputs
+        case WindowOp(inner):
+            return inputs(inner) * op.pixels
         case ChainOp(steps):
             return inputs(steps[0]) if steps else op.channels
         case SumOp(terms):
@@ -158,6 +188,9 @@ def reach(op: Operation, rows: Rows) -> Rows:
         case SumOp(terms):
             ranges = [reach(term, rows) for _, term in terms]
             return min(r[0] for r in ranges), max(r[1] for r in ranges)
+        case WindowOp(inner):
+            first, last = reach(inner, (rows[0] // op.pixels, -(-rows[1] // op.pixels)))
+            return first * op.pixels, last * op.pixels
         case _:
             return rows
 
@@ -182,14 +215,16 @@ def row_unit(op: Operation) -> int:
             return min(unit, outputs(op))
         case SumOp(terms):
             return min(math.lcm(*(row_unit(t) for _, t in terms)), outputs(op))
+        case WindowOp(inner):
+            return row_unit(inner) * op.pixels
         case _:
             return 1
 
 
-def leaves(op: Operation) -> Iterator[ConvOp | NormOp | ScaleOp]:
+def leaves(op: Operation) -> Iterator[ConvOp | NormOp | ScaleOp | ShiftOp]:
     """Yield every operation that reads tensors."""
     match op:
-        case ConvOp() | NormOp() | ScaleOp():
+        case ConvOp() | NormOp() | ScaleOp() | ShiftOp():
             yield op
         case ChainOp(steps):
             for step in steps:
@@ -197,6 +232,8 @@ def leaves(op: Operation) -> Iterator[ConvOp | NormOp | ScaleOp]:
         case SumOp(terms):
             for _, term in terms:
                 yield from leaves(term)
+        case WindowOp(inner):
+            yield from leaves(inner)
         case _:
             return
 
@@ -210,14 +247,16 @@ def tensor_names(op: Operation) -> Iterator[str]:
                 names = (leaf.weight, leaf.bias)
             case NormOp():
                 names = (leaf.mean, leaf.var, leaf.weight, leaf.bias)
-            case ScaleOp():
+            case ScaleOp() | ShiftOp():
                 names = (leaf.tensor,)
         yield from (name for name in names if name is not None)
 
 
 def shifts(op: Operation) -> bool:
     """Return whether the operation adds a constant, so that its convolution needs a bias."""
-    return any(isinstance(x, NormOp) or (isinstance(x, ConvOp) and x.bias) for x in leaves(op))
+    return any(
+        isinstance(x, NormOp | ShiftOp) or (isinstance(x, ConvOp) and x.bias) for x in leaves(op)
+    )
 
 
 def conv_norm_pair(op: Operation) -> tuple[ConvOp, NormOp] | None:

@@ -1,7 +1,7 @@
 """Path patterns of recipes: dotted names in which a part may stand for what a checkpoint holds.
 
-`{n}` is a number and `{n+1}` the one after it, `{stem*}` any text without dots, `*` is one name,
-`**` any number of names.
+`{n}` is a number and `{n+1}` the one after it, so at least 1; `{stem*}` is any text without dots,
+`*` one name, `**` any number of names.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from reparam.modules import ModuleIndex
 
 _NUMBER = r"\d{1,9}"
+
+_LARGEST_DIGIT = 9
 
 _TEXT = r"[^.]*"
 
@@ -42,12 +44,19 @@ def path_regex(pattern: str, *, named: bool = False) -> str:
         elif piece == "*":
             parts.append(r"[^.]+")
         elif found := PLACEHOLDER.fullmatch(piece):
-            plain = named and not found[3] and f"(?P<{found[1]}>" not in "".join(parts)
-            sort = _TEXT if found[2] else _NUMBER
+            plain = named and f"(?P<{found[1]}>" not in "".join(parts)
+            sort = _TEXT if found[2] else _number(int(found[3] or 0))
             parts.append(rf"(?P<{found[1]}>{sort})" if plain else sort)
         else:
             parts.append(re.escape(piece))
     return "".join(parts)
+
+
+def _number(least: int) -> str:
+    """Match a number that is some other number, counted from 0, plus `least`."""
+    if not 0 < least <= _LARGEST_DIGIT:
+        return _NUMBER
+    return rf"(?:[{least}-9]|[1-9]\d{{1,8}})"
 
 
 def candidates(name: str, index: ModuleIndex) -> list[str]:
@@ -64,9 +73,11 @@ def numbers_for(name: str, prefix: str, index: ModuleIndex) -> list[Found]:
     """Everything that the placeholders in a layer's name can stand for, in order."""
     regex = re.compile(re.escape(prefix) + path_regex(name, named=True))
     found = (regex.fullmatch(path) for path in candidates(name, index))
-    texts = {hole[1] for hole in PLACEHOLDER.finditer(name) if hole[2]}
+    holes = {hole[1]: hole for hole in reversed(list(PLACEHOLDER.finditer(name)))}
     bindings: list[Found] = [
-        {k: v if k in texts else int(v) for k, v in m.groupdict().items()} for m in found if m
+        {k: v if holes[k][2] else int(v) - int(holes[k][3] or 0) for k, v in m.groupdict().items()}
+        for m in found
+        if m
     ]
     return sorted(bindings, key=lambda b: [natural(str(v)) for v in b.values()])
 

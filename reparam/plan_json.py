@@ -12,7 +12,8 @@ from typing import Any, cast
 from reparam.binding import bind
 from reparam.checkpoint import TensorInfo
 from reparam.errors import PlanError, ReparamError
-from reparam.expression import format_name, parse
+from reparam.expression import format_output
+from reparam.parsing import parse
 from reparam.plans import Binding, Plan, Settings, check_settings
 from reparam.recipe import finite_eps
 
@@ -117,7 +118,7 @@ def _binding(values: dict[str, Any]) -> Binding:
         raise PlanError(f"the plan has eps={str(values['eps'])[:40]!r}, expected a number >= 0.")
     return Binding(
         block=str(values["block"]),
-        line=parse(f"{values['expression']} -> {format_name(str(values['output']))}"),
+        line=parse(f"{values['expression']} -> {format_output(str(values['output']))}"),
         recipe=str(values["recipe"]),
         eps=eps,
         eps_source=str(values["eps_source"]),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from reparam.binding import bind
 from reparam.checkpoint import Hints, open_checkpoint
 from reparam.errors import PlanError
-from reparam.expression import parse
+from reparam.parsing import parse
 from reparam.plans import MODEL_CONFIG, Binding, Plan, Settings, check_settings
 from reparam.recipe_plan import plan_tensors
 

@@ -120,6 +120,8 @@ def positive(op: Operation) -> Operation:
             return replace(op, steps=tuple(positive(s) for s in steps))
         case ops.SumOp(terms):
             return ops.SumOp(tuple((1, positive(t)) for _, t in terms))
+        case ops.WindowOp(inner):
+            return replace(op, inner=positive(inner))
         case ops.NumberOp(value):
             return replace(op, value=abs(value))
         case _:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reparam.expression import format_name, format_tree, layers
+from reparam.expression import format_line, format_output, format_tree, layers
 
 if TYPE_CHECKING:
     from reparam.expression import Line
@@ -29,6 +29,12 @@ class Eps:
     value: float | None
     source: str
     ask: str = ""
+
+    def text(self) -> str:
+        """Return the constant and its source for a person."""
+        if self.value is None:
+            return f"eps must be given: {self.ask} ({self.source})"
+        return f"eps {self.value:g} ({self.source})"
 
 
 def finite_eps(value: object) -> float | None:
@@ -87,12 +93,12 @@ class Block:
     """One kind of block of a spelling.
 
     Attributes:
-        at: Path of the block below the root: `{n}` is a number, `*` one name, `**` any path;
-            empty for the root itself.
+        at: Path of the block below the root: `{n}` is a number, `{n+1}` one of at least 1, `*` one
+            name, `**` any path; empty for the root itself.
         fuse: Lines that must all be there.
         maybe: Lines that may be absent as a whole.
         keep: Norms that no line reads, each with its reason.
-        beside: Layers of the block that are copied.
+        beside: Layers of the block that are copied, or patterns of their names.
         shared: Norms that more than one line may read.
         same: How its convolutions pad, if that depends on the image.
     """
@@ -107,8 +113,8 @@ class Block:
 
     def texts(self) -> list[str]:
         """Return the block as lines for a person."""
-        lines = [f"{format_tree(x.tree)} -> {format_name(x.output)}" for x in self.fuse]
-        lines += [f"({format_tree(x.tree)})? -> {format_name(x.output)}" for x in self.maybe]
+        lines = [format_line(x) for x in self.fuse]
+        lines += [f"({format_tree(x.tree)})? -> {format_output(x.output)}" for x in self.maybe]
         lines += [f"{keep.norm} stays: {keep.why}" for keep in self.keep]
         if self.shared:
             lines.append(f"read by more than one line: {', '.join(self.shared)}")
@@ -129,6 +135,8 @@ class Spelling:
         blocks: Kinds of blocks.
         eps: The recipe's, unless the spelling states its own.
         doubt: When the spelling may only be used if the user names the recipe.
+        complete: Whether every norm below the root must be read or kept.
+        apart: Patterns of layers that are no part of a block although they are named like one.
     """
 
     name: str
@@ -136,6 +144,16 @@ class Spelling:
     blocks: tuple[Block, ...]
     eps: Eps
     doubt: Doubt | None
+    complete: bool = False
+    apart: tuple[str, ...] = ()
+
+    def texts(self) -> list[str]:
+        """Return the blocks as lines for a person."""
+        lines: list[str] = []
+        for block in self.blocks:
+            lines.append(f"at {block.at or 'the root'}:")
+            lines += [f"  {line}" for line in block.texts()]
+        return lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +170,8 @@ class Recipe:
         eps: The constant, unless a spelling states its own.
         source: The file it was read from.
         layout: Whose names these are: `torch`, `keras`, or `any`.
+        by_name: Why it is used only where the user names it; empty where it is found by itself.
+        over: Recipes whose blocks it takes where both find them.
     """
 
     name: str
@@ -163,6 +183,8 @@ class Recipe:
     eps: Eps
     source: str
     layout: str = "any"
+    by_name: str = ""
+    over: tuple[str, ...] = ()
 
     def anchors(self) -> list[str]:
         """Return, per spelling, the layer by which it is looked for."""

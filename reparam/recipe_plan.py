@@ -10,13 +10,12 @@ from reparam.binding import bind
 from reparam.diagnose import explain_file
 from reparam.errors import PlanError
 from reparam.expression import layers
-from reparam.library import find_recipes
+from reparam.library import find_recipes, installed_recipes
 from reparam.match import Match, match_recipe
 from reparam.modules import ModuleIndex
 from reparam.patterns import join
 from reparam.plans import Binding, Plan, Settings, check_settings
 from reparam.recipe import finite_eps
-from reparam.resolve import resolve
 from reparam.strided import place_taps
 
 if TYPE_CHECKING:
@@ -25,10 +24,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reparam.checkpoint import TensorInfo
-    from reparam.match import Found
     from reparam.recipe import Doubt, Recipe
+    from reparam.trial import Found
 
     Names = str | PathLike[str] | Iterable[str | PathLike[str]] | None
+
+
+_FEW = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +76,17 @@ def plan_tensors(
     if override is None and config is not None:
         override, notes = _config_eps(config)
     found, fused, near = _search(recipes, index, named=recipe is not None)
+    more: tuple[Recipe, ...] = ()
+    if recipe is None and (not found or _norms_left(found, index)):
+        more = installed_recipes(layout)  # takes time, and what is claimed needs no other recipe
+    if more:
+        recipes += more
+        found, fused, near = _search(recipes, index, named=False)
     _check_disjoint(found, source)
     if not found:
         raise PlanError(_nothing(source, recipes, fused, near, index))
-    notes += [f"not used: {miss}" for miss in near]
+    if _norms_left(found, index):
+        notes += [f"not used: {miss}" for miss in near]
     bindings: list[Binding] = []
     taken: list[str] = []
     for match in found:
@@ -131,21 +140,35 @@ def _search(
         matches, misses = match_recipe(recipe, index)
         near += misses
         for match in matches:
-            if misfit := _misfit(match, index) or (None if named else _doubt(match, index)):
-                near.append(f"{match.label}: {misfit}")
+            if why := _objection(match, index, named=named):
+                near.append(f"{match.label}: {why}")
             else:
                 (found if match.found else fused).append(match)
-    return found, fused, near
+    return _yield_to_others(found), fused, near
 
 
-def _misfit(match: Match, index: ModuleIndex) -> str | None:
-    """Return how the shapes of the layers found contradict the recipe, if they do."""
-    try:
-        for item in match.found:
-            resolve(item.line.tree, index, item.block, eps=0.0)
-    except PlanError as error:
-        return str(error)
-    return None
+def _objection(match: Match, index: ModuleIndex, *, named: bool) -> str | None:
+    """Return why a spelling that is there is not to be used all the same."""
+    if match.recipe.by_name and not named:
+        return f"{match.recipe.by_name}. Say so with --recipe {match.recipe.name}"
+    # where a recipe has to be named anyway, its name says nothing about this file
+    return None if named and not match.recipe.by_name else _doubt(match, index)
+
+
+def _yield_to_others(found: list[Match]) -> list[Match]:
+    """Take from every recipe the blocks of those that stand over it."""
+    for winner in found:
+        reads = winner.reads
+        for loser in found:
+            if loser.recipe.name in winner.recipe.over:
+                loser.drop(reads)
+    return [match for match in found if match.found]
+
+
+def _norms_left(found: list[Match], index: ModuleIndex) -> bool:
+    """Whether the file holds norms that nothing found accounts for."""
+    known = {path for match in found for path in (*match.reads, *match.keeps)}
+    return not known.issuperset(index.norms())
 
 
 def _doubt(match: Match, index: ModuleIndex) -> str | None:
@@ -154,7 +177,10 @@ def _doubt(match: Match, index: ModuleIndex) -> str | None:
     inside = [f for f in match.found if f.block in match.beside]
     if doubt is None or not inside or any(_settles(f, doubt, index) for f in inside):
         return None
-    return f"{doubt.why}. If it is this family, say so with --recipe {match.recipe.name}"
+    advice = f"If it is this family, say so with --recipe {match.recipe.name}"
+    if match.recipe.by_name:
+        advice = "Write a recipe of your own that says which layers follow each other"
+    return f"{doubt.why}. {advice}"
 
 
 def _settles(found: Found, doubt: Doubt, index: ModuleIndex) -> bool:
@@ -239,7 +265,8 @@ def _nothing(
     lines = [f"{source}: no recipe claims this file, so nothing was fused."]
     lines += [f"  saw: {hint}" for hint in explain_file(index)]
     lines += [f"  near miss: {miss}" for miss in dict.fromkeys(near)]
-    looked = (f"{r.name} ({' | '.join(r.anchors())})" for r in recipes)
-    lines.append(f"  looked for: {'; '.join(looked)}")
+    few = len(recipes) <= _FEW  # of the user's choice
+    looked = (f"{r.name} ({' | '.join(r.anchors())})" if few else r.name for r in recipes)
+    lines.append(f"  looked for: {', '.join(looked)}")
     lines.append("Name a recipe with --recipe, or write one: see docs/recipes.md.")
     return "\n".join(lines)

@@ -6,7 +6,8 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 from reparam.errors import ExpressionError, RecipeError
-from reparam.expression import layers, parse
+from reparam.expression import layers
+from reparam.parsing import parse
 from reparam.recipe import Block, Doubt, Eps, Keep, Recipe, Same, Spelling, finite_eps
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def read_recipe(text: str, source: str) -> Recipe:
         eps=eps,
         source=source,
         layout=top.text("layout", "any"),
+        by_name=top.text("by_name", ""),
+        over=top.texts("over"),
     )
     top.finish()
     if recipe.layout not in LAYOUTS:
@@ -77,6 +80,8 @@ def _read_spelling(table: _Table, eps: Eps) -> Spelling:
         blocks=tuple(_read_block(t) for t in table.tables("block")),
         eps=_read_eps(own) if own else eps,
         doubt=Doubt(doubt.text("why"), doubt.texts("unless")) if doubt else None,
+        complete=table.flag("complete"),
+        apart=table.texts("apart"),
     )
     if doubt:
         doubt.finish()
@@ -143,6 +148,13 @@ class _Table:
         if value < 1:
             raise RecipeError(f"{self.where}: {key} = {value}: expected at least 1.")
         return int(value)
+
+    def flag(self, key: str) -> bool:
+        self.known.add(key)
+        value = self.values.get(key, False)
+        if not isinstance(value, bool):
+            raise RecipeError(f"{self.where}: {key} = {value!r}: expected true or false.")
+        return value
 
     def texts(self, key: str) -> tuple[str, ...]:
         values = self._get(key, list, "a list of strings", [])

@@ -64,6 +64,8 @@ def _run(op: Operation, read: Read, x: Image, rows: Rows) -> Image:
             for sign, term in terms:
                 total = total + sign * _run(term, read, x, rows)
             return total
+        case ops.WindowOp(inner, size):
+            return _windowed(inner, size, read, x, rows)
         case _:
             return _chain((op,), read, x, rows)
 
@@ -80,12 +82,16 @@ def _chain(steps: tuple[Operation, ...], read: Read, x: Image, rows: Rows) -> Im
     y = _chain(head, read, x, ops.reach(last, rows))
     match last:
         case ops.NormOp():
-            gamma = 1.0 if last.weight is None else _vector(read, last.weight, rows, y)
-            beta = 0.0 if last.bias is None else _vector(read, last.bias, rows, y)
-            mean, var = _vector(read, last.mean, rows, y), _vector(read, last.var, rows, y)
+            each = last.repeat
+            gamma = 1.0 if last.weight is None else _vector(read, last.weight, rows, y, each)
+            beta = 0.0 if last.bias is None else _vector(read, last.bias, rows, y, each)
+            mean = _vector(read, last.mean, rows, y, each)
+            var = _vector(read, last.var, rows, y, each)
             return (y - mean) / np.sqrt(var + last.eps) * gamma + beta
         case ops.ScaleOp(tensor, _, single):
             return y * _vector(read, tensor, None if single else rows, y)
+        case ops.ShiftOp(tensor, _, single):
+            return y + _vector(read, tensor, None if single else rows, y)
         case ops.NumberOp(value):
             return y * value
         case ops.AverageOp(size):
@@ -96,6 +102,14 @@ def _chain(steps: tuple[Operation, ...], read: Read, x: Image, rows: Rows) -> Im
             return _convolve_transposed(last, read, y)
         case _:  # a nested block of its own: it sees the image of the steps before, rows and all
             return _run(last, read, _chain(head, read, x, (0, ops.inputs(last))), rows)
+
+
+def _windowed(inner: Operation, size: Axes, read: Read, x: Image, rows: Rows) -> Image:
+    """Give every window its axes back, run the operation on it, and lay its pixels out again."""
+    space, pixels = x.shape[2:], int(np.prod(size))
+    windows = np.moveaxis(x, 1, -1).reshape(-1, ops.inputs(inner), *size)
+    y = _run(inner, read, windows, (rows[0] // pixels, rows[1] // pixels))
+    return np.moveaxis(y.reshape(x.shape[0], *space, -1), -1, 1)
 
 
 def _convolve(
@@ -177,8 +191,8 @@ def _pad(x: Image, before: Axes, span: Axes, value: Image | float = 0.0) -> Imag
     return padded
 
 
-def _vector(read: Read, name: str, rows: Rows | None, like: Image) -> Image:
-    """Return a per-channel vector shaped to meet an image."""
-    values = read(name).astype(like.dtype).reshape(-1)
+def _vector(read: Read, name: str, rows: Rows | None, like: Image, each: int = 1) -> Image:
+    """Return a per-channel vector shaped to meet an image, every entry `each` times."""
+    values = np.repeat(read(name).astype(like.dtype).reshape(-1), each)
     values = values if rows is None else values[slice(*rows)]
     return values.reshape(-1, *(1,) * (like.ndim - 2))

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from reparam.digest import digest
 from reparam.plans import MODEL_CONFIG
 
 if TYPE_CHECKING:
@@ -209,8 +210,8 @@ FUSION_HEADS = ("result", "kernel", "from")
 
 
 def fusion_rows(plan: Plan) -> Rows:
-    """Return one row per fusion: name, kernel shape and dtype, expression."""
-    return [(f.name, _kernel(f), f.expression) for f in plan.fusions]
+    """Return name, kernel shape and dtype, and expression per fusion; long lists are folded."""
+    return digest([(f.name, _kernel(f), f.expression) for f in plan.fusions])
 
 
 def _kernel(fusion: Fusion) -> str:
@@ -223,7 +224,8 @@ def remarks(plan: Plan) -> list[str]:
     lines = [name if name == MODEL_CONFIG else f"recipe {name}" for name in plan.recipes]
     lines += [f"assumed {fact}" for fact in plan.assumed]
     lines += [f"note: {note}" for note in plan.notes]
-    lines += [f"not fused: {s.name}: {s.reason}" for s in plan.skipped]
+    stay = digest([(s.name, s.reason) for s in plan.skipped], most=SHOWN)
+    lines += [f"not fused: {name}: {reason}" for name, reason in stay]
     if plan.unclaimed:
         lines.append(f"refused: tensors no line reads: {', '.join(plan.unclaimed)}")
     return lines

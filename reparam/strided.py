@@ -16,8 +16,8 @@ from reparam.patterns import join, natural
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reparam.match import Found
     from reparam.modules import ModuleIndex
+    from reparam.trial import Found
 
     Axes = tuple[int, ...]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from families import Maker
+from families.sample import Maker
 from safetensors.numpy import load_file, save_file
 
 import reparam
@@ -164,3 +164,145 @@ def test_impossible_recipes_are_refused(fuse, line):
     m.conv("a", 4, 3, 3, 3)
     with pytest.raises(reparam.ReparamError):
         fuse(m.state, line)
+
+
+def exact(state, norm):
+    """Factor and shift of a norm, in float64."""
+    t = {k: v.astype(float) for k, v in state.items()}
+    s = t[f"{norm}.weight"] / np.sqrt(t[f"{norm}.running_var"] + 0.25)
+    return s, t[f"{norm}.bias"] - t[f"{norm}.running_mean"] * s
+
+
+def test_a_stored_shift_is_added(fuse):
+    """YOLOv7's heads and UniRepLKNet's GRN have this shape."""
+    m = Maker()
+    m.vector("before", 1, 3, 1, 1)
+    m.conv("head", 4, 3, 1, 1, bias=True)
+    m.vector("factor", 4)
+    m.vector("after", 1)
+    fused = fuse(m.state, "before[add] head factor after[add] -> head")
+    t = {k: v.astype(float) for k, v in m.state.items()}
+    kernel = t["head.weight"][..., 0, 0]
+    bias = (kernel @ t["before"].reshape(-1) + t["head.bias"]) * t["factor"] + t["after"]
+    got = fused["head.weight"][..., 0, 0]
+    assert np.allclose(got, kernel * t["factor"][:, None], rtol=1e-6, atol=1e-7)
+    assert np.allclose(fused["head.bias"], bias, rtol=1e-6, atol=1e-6)
+
+
+def test_a_shift_alone_gives_a_bias(fuse):
+    m = Maker()
+    m.conv("a", 4, 3, 1, 1)
+    m.vector("v", 4)
+    fused = fuse(m.state, "a v[add] -> a")
+    assert np.array_equal(fused["a.bias"], m.state["v"])
+    assert np.array_equal(fused["a.weight"], m.state["a.weight"])
+
+
+def test_a_result_may_take_the_place_of_its_block(fuse):
+    m = Maker()
+    m.conv("net.stem.c", 4, 3, 3, 3)
+    m.norm("net.stem.bn", 4)
+    m.conv("net.head", 4, 4)
+    fused = fuse(m.state, "c bn -> .")
+    assert set(fused) == {"net.stem.weight", "net.stem.bias", "net.head.weight"}
+
+
+def test_a_result_may_take_the_place_of_a_sequential(fuse):
+    """RepGhost: the convolution and its norm lie below the name of the result."""
+    m = Maker()
+    m.conv("b.cheap.0", 4, 1, 3, 3)
+    m.norm("b.cheap.1", 4)
+    m.norm("b.fusion", 4)
+    fused = fuse(m.state, "cheap.0 cheap.1 + fusion -> cheap")
+    assert set(fused) == {"b.cheap.weight", "b.cheap.bias"}
+
+
+def test_the_whole_file_cannot_be_one_layer(fuse):
+    m = Maker()
+    m.conv("c", 4, 3, 3, 3)
+    m.norm("bn", 4)
+    with pytest.raises(reparam.PlanError, match="the place of the whole file"):
+        fuse(m.state, "c bn -> .")
+
+
+def test_a_norm_in_front_of_a_linear_layer(fuse):
+    m = Maker()
+    m.norm("head.bn", 3)
+    m.conv("head.l", 5, 3, bias=True)
+    fused = fuse(m.state, "head.bn head.l -> head")
+    s, shift = exact(m.state, "head.bn")
+    kernel = m.state["head.l.weight"].astype(float)
+    assert np.allclose(fused["head.weight"], kernel * s, rtol=1e-6, atol=1e-7)
+    bias = m.state["head.l.bias"] + kernel @ shift
+    assert np.allclose(fused["head.bias"], bias, rtol=1e-6, atol=1e-6)
+
+
+def test_branches_are_summed_within_the_parenthesis_they_stand_in(fuse):
+    """UniRepLKNet: any number of dilated branches, and one norm behind their sum."""
+    m = Maker()
+    m.conv("dw.big", 4, 1, 5, 5)
+    for k, r in ((3, 1), (3, 2)):
+        m.conv(f"dw.k{k}_{r}", 4, 1, k, k)
+    m.norm("norm", 4)
+    line = "(dw.big + dw.k{k}_{r}[kernel={k}, dilation={r}]) norm -> dw.big"
+    fused = fuse(m.state, line)
+    t = {k: v.astype(float) for k, v in m.state.items()}
+    kernel = t["dw.big.weight"].copy()
+    kernel[..., 1:4, 1:4] += t["dw.k3_1.weight"]
+    kernel[..., ::2, ::2] += t["dw.k3_2.weight"]
+    s, shift = exact(m.state, "norm")
+    kernel *= s.reshape(-1, 1, 1, 1)
+    assert np.allclose(fused["dw.big.weight"], kernel, rtol=1e-6, atol=1e-7)
+    assert np.allclose(fused["dw.big.bias"], shift, rtol=1e-6, atol=1e-6)
+
+
+def test_numbered_branches_may_be_none_but_not_all(fuse):
+    m = Maker()
+    m.conv("b.one", 4, 4, 1, 1)
+    m.norm("b.same", 4)
+    assert set(fuse(m.state, "b.one + b.many.{i} + b.same -> b.out")) == {
+        "b.out.weight",
+        "b.out.bias",
+    }
+    del m.state["b.one.weight"]
+    m.norm("b.after", 4)
+    with pytest.raises(reparam.PlanError, match=r"has 'b\.after' but no 'a branch of it'"):
+        fuse(m.state, "(b.many.{i} + b.more.{i}) b.after -> b.out")
+
+
+def window(m, side, images=2):
+    pixels = side**2
+    m.conv("fc", images * pixels, pixels, 1, 1)
+    m.norm("fc_bn", images)
+    m.conv("conv", images, 1, 3, 3)
+    m.norm("conv_bn", images)
+
+
+def test_pixels_of_windows_as_channels(fuse):
+    """RepMLP: a layer over all pixels of a window, and a convolution over the same window."""
+    m = Maker()
+    window(m, 4)
+    fused = fuse(m.state, "fc[window] fc_bn + conv conv_bn -> fc")
+    assert set(fused) == {"fc.weight", "fc.bias"}
+    t = {k: v.astype(float) for k, v in m.state.items()}
+    (s, shift), (r, more) = exact(m.state, "fc_bn"), exact(m.state, "conv_bn")
+    kernel = t["fc.weight"].reshape(2, 16, 16) * s.reshape(2, 1, 1)
+    padded = np.zeros((2, 6, 6, 4, 4))  # every pixel of a window, seen from every other one
+    for a in range(4):
+        for b in range(4):
+            padded[:, a + 1, b + 1, a, b] = 1
+    for y in range(4):
+        for x in range(4):
+            seen = padded[:, y : y + 3, x : x + 3]
+            taps = t["conv.weight"].reshape(2, 3, 3, 1, 1) * r.reshape(2, 1, 1, 1, 1)
+            kernel[:, 4 * y + x] += (seen * taps).sum((1, 2)).reshape(2, 16)
+    assert np.allclose(fused["fc.weight"].reshape(2, 16, 16), kernel, rtol=1e-6, atol=1e-6)
+    assert np.allclose(fused["fc.bias"], (shift + more).repeat(16), rtol=1e-6, atol=1e-6)
+
+
+def test_windows_have_to_be_square(fuse):
+    m = Maker()
+    m.conv("fc", 12, 6, 1, 1)
+    m.norm("fc_bn", 2)
+    with pytest.raises(reparam.PlanError, match="pixels of a square window"):
+        fuse(m.state, "fc[window] fc_bn -> fc")

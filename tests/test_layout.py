@@ -18,17 +18,19 @@ ADAPTERS = ROOT / "adapters" / "reparam_adapters"
 SOURCES = sorted([*CORE.glob("*.py"), *ADAPTERS.glob("*.py")])
 
 LAYERS = [
-    ["errors", "console", "padding", "layouts"],
+    ["errors", "console", "digest", "padding", "layouts"],
     # the algebra: NumPy arrays, no names of tensors
     ["linear", "keras_names"],
     ["geometry", "norm", "rounding"],
-    ["layers", "exact"],
+    ["layers", "exact", "windows"],
     ["algebra"],
     # names and shapes, no arrays
     ["checkpoint", "expression", "operations"],
     ["modules", "recipe", "frames"],
-    ["patterns", "diagnose", "resolve", "recipe_toml"],
-    ["match", "plans", "library"],
+    ["patterns", "diagnose", "channels", "parsing"],
+    ["resolve", "recipe_toml"],
+    ["trial", "plans", "library"],
+    ["match"],
     ["binding", "strided"],
     ["recipe_plan", "plan_json"],
     ["planning"],
@@ -50,7 +52,7 @@ LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row}
 UPWARD = {("plans", "report"), ("plans", "plan_json")}
 """Imports inside a method of a record that hands over to a layer above."""
 
-ALGEBRA = {"linear", "geometry", "norm", "rounding", "layers", "exact", "algebra"}
+ALGEBRA = {"linear", "geometry", "norm", "rounding", "layers", "exact", "windows", "algebra"}
 
 
 def imports(path):
