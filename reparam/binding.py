@@ -66,6 +66,7 @@ def bind(
     index = ModuleIndex(tensors)
     binder = _Binder(index, settings, source)
     fusions = tuple(binder.fusion(b) for b in lines)
+    binder.note_merged(fusions)
     read = {name for f in fusions for name in f.reads}
     made = {w.name for f in fusions for w in f.writes}
     accounted = read | made
@@ -119,8 +120,11 @@ def _unread(recipes: tuple[str, ...]) -> str:
 
 
 def _guesses_eps(fusion: Fusion) -> bool:
-    norms = any(isinstance(leaf, ops.NormOp) for leaf in ops.leaves(fusion.op))
-    return norms and fusion.binding.eps_source != MODEL_CONFIG
+    return _normed(fusion) and fusion.binding.eps_source != MODEL_CONFIG
+
+
+def _normed(fusion: Fusion) -> bool:
+    return any(isinstance(leaf, ops.NormOp) for leaf in ops.leaves(fusion.op))
 
 
 def _eps(fusion: Fusion) -> str:
@@ -163,6 +167,15 @@ class _Binder:
                 )
             self.writers[write.name] = name
         return Fusion(binding, op, tuple(dict.fromkeys(reads)), writes, _after(op, name, neutral))
+
+    def note_merged(self, fusions: tuple[Fusion, ...]) -> None:
+        """Say where no neutral norm could be left behind."""
+        merged = [f.name for f in fusions if not isinstance(f.after, ops.ChainOp) and _normed(f)]
+        if self.settings.batch_norm == "neutral" and merged:
+            self.notes.append(
+                f"batch_norm=neutral: {len(merged)} fusions ({merged[0]}, …) merge more than a "
+                "convolution and the norm behind it, so they leave no norm, as with remove"
+            )
 
     def check_ties(self, metadata: Mapping[str, str], read: set[str]) -> None:
         """Refuse to fuse a tensor that another name stands for.

@@ -108,10 +108,17 @@ class Known:
                 return None
 
     def fan_in(self, node: Node) -> int | None:
-        """Return how many channels a convolution reads, taken for ungrouped."""
-        if not isinstance(node, Layer) or self.module(node).kind != "conv":
-            return None
-        return self.kernel(self.module(node))[1]
+        """Return how many channels a branch reads whose first convolution is not grouped."""
+        match node:
+            case Layer():
+                module = self.module(node)
+                return self.kernel(module)[1] if module.kind == "conv" else None
+            case Maybe(part):
+                return self.fan_in(part)
+            case Chain(steps):
+                return self.fan_in(steps[0])
+            case _:
+                return None
 
     def check_vector(self, name: str | None, size: int) -> None:
         """Refuse a tensor that is not one number per channel."""

@@ -15,7 +15,7 @@ from reparam import operations as ops
 from reparam.algebra import merge_sequential, sum_owned
 from reparam.errors import NumericError
 from reparam.exact import settle_bias, settle_kernel
-from reparam.geometry import regroup
+from reparam.geometry import lift, regroup
 from reparam.layers import (
     apply_norm,
     average_pool,
@@ -127,7 +127,10 @@ class Folder:
                 pixels = op.pixels
                 small = self._fold(inner, (rows[0] // pixels, rows[1] // pixels))
                 first, last = small.inputs
-                return _Slab(conv_to_linear(small.conv, size), (first * pixels, last * pixels))
+                return _Slab(
+                    conv_to_linear(lift(small.conv, len(size)), size),
+                    (first * pixels, last * pixels),
+                )
             case _:
                 return self._chain((op,), rows)
 

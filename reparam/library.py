@@ -7,6 +7,7 @@ package, and the TOML files in it are the recipes.
 from __future__ import annotations
 
 import functools
+import re
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from reparam.recipe_toml import read_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from collections.abc import Set as AbstractSet
 
     from reparam.recipe import Recipe
 
@@ -28,6 +30,7 @@ GROUP = "reparam.recipes"
 def find_recipes(
     names: str | PathLike[str] | Iterable[str | PathLike[str]] | None = None,
     layout: str | None = None,
+    words: AbstractSet[str] | None = None,
 ) -> tuple[Recipe, ...]:
     """Return the recipes asked for, or all built-in ones.
 
@@ -35,6 +38,8 @@ def find_recipes(
         names: One or more names of recipes, built in or installed, or paths of TOML files; None for
             every built-in recipe.
         layout: Whose names and axes the checkpoint has, `torch` or `keras`; None for any.
+        words: Every part of a name in the checkpoint. Built-in recipes whose spellings all need
+            other words are left out, unread: reading all of them takes longer than most files.
 
     Raises:
         RecipeError: A name is unknown, a file malformed, or written for another layout.
@@ -45,7 +50,8 @@ def find_recipes(
         ['repvgg']
     """
     if names is None:
-        return _fitting(map(_built_in, built_in_names()), layout)
+        wanted = (n for n in built_in_names() if words is None or _may_fit(_text(n), words))
+        return _fitting(map(_built_in, wanted), layout)
     given = [names] if isinstance(names, str | PathLike) else names
     found = [_find(name) for name in dict.fromkeys(fspath(item) for item in given)]
     for recipe in found:
@@ -94,8 +100,32 @@ def built_in_names() -> tuple[str, ...]:
 
 
 @functools.cache
+def _text(name: str) -> str:
+    return (_FOLDER / f"{name}.toml").read_text("utf-8")
+
+
+@functools.cache
 def _built_in(name: str) -> Recipe:
-    return read_recipe((_FOLDER / f"{name}.toml").read_text("utf-8"), f"recipes/{name}.toml")
+    return read_recipe(_text(name), f"recipes/{name}.toml")
+
+
+def _may_fit(text: str, words: AbstractSet[str]) -> bool:
+    """Whether the first layer that some spelling needs can be in a checkpoint; no if surely not."""
+    needs = _NEEDS.findall(text)
+    if len(needs) < text.count("[[spelling]]"):
+        return True  # a spelling without needs is looked for anywhere
+    for need in needs:
+        names = _QUOTED.findall(need)
+        first = next((n for n in names if not n.startswith("**")), ".".join(names))
+        parts = (part for part in first.split(".") if not _PATTERN.search(part))
+        if set(parts) <= words:
+            return True
+    return False
+
+
+_NEEDS = re.compile(r"^needs = \[([^\]]*)\]", re.MULTILINE)
+_QUOTED = re.compile(r"\"([^\"]*)\"")
+_PATTERN = re.compile(r"[{*]")
 
 
 @functools.cache

@@ -15,6 +15,8 @@ from reparam.patterns import PLACEHOLDER, candidates, path_regex
 from reparam.trial import Found, settle, try_block
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from reparam.expression import Node
     from reparam.modules import ModuleIndex
     from reparam.recipe import Block, Recipe, Spelling
@@ -65,46 +67,58 @@ class Match:
             kept = (keep.norm for keep in trial.block.keep)
             self.beside[trial.path] = (*trial.block.beside, *kept)
 
-    def drop(self, taken: set[str]) -> None:
-        """Leave the lines that read any of these layers to another recipe."""
-        gone = {f.block for f in self.found if not taken.isdisjoint(f.reads)}
-        self.found = [f for f in self.found if taken.isdisjoint(f.reads)]
-        for path in gone - {f.block for f in self.found}:
-            self.beside.pop(path, None)
-        self.keeps = {path: why for path, why in self.keeps.items() if path not in taken}
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A spelling that is nearly there.
+
+    Attributes:
+        why: Why it is not used, with its label.
+        layers: What it would have read.
+    """
+
+    why: str
+    layers: frozenset[str] = frozenset()
 
 
-def match_recipe(recipe: Recipe, index: ModuleIndex) -> tuple[list[Match], list[str]]:
+def match_recipe(
+    recipe: Recipe, index: ModuleIndex, taken: frozenset[str] = frozenset()
+) -> tuple[list[Match], list[Near]]:
     """Look for every spelling of a recipe.
 
     Args:
         recipe: The family.
         index: The layers of the checkpoint.
+        taken: Layers that belong to recipes which stand over this one.
 
     Returns:
-        The spellings that are there, and for those that nearly are, why they are not used.
+        The spellings that are there, and those that nearly are.
     """
     matches: list[Match] = []
-    near: list[str] = []
+    near: list[Near] = []
     claimed: set[str] = set()
     for spelling in recipe.spellings:
         for root in _roots(spelling, index, near, f"{recipe.name} ({spelling.name})"):
-            match = _match_root(recipe, spelling, root, index)
+            match, torn = _match_root(recipe, spelling, root, index, taken)
             if match.reads & claimed:
                 continue  # an earlier, more specific spelling of the same family has them
             if match.problems:
-                near.append(f"{match.label}: {match.problems[0]}")
+                layers_seen = frozenset(match.reads | torn)
+                near.append(Near(f"{match.label}: {match.problems[0]}", layers_seen))
             elif match.found or match.fused:
                 claimed |= match.reads
                 matches.append(match)
     return matches, near
 
 
-def _match_root(recipe: Recipe, spelling: Spelling, root: str, index: ModuleIndex) -> Match:
+def _match_root(
+    recipe: Recipe, spelling: Spelling, root: str, index: ModuleIndex, taken: frozenset[str]
+) -> tuple[Match, set[str]]:
+    """Look for a spelling below one root; also return the layers of blocks that are not whole."""
     match = Match(recipe, spelling)
     chosen: list[Trial] = []
     torsos: list[Trial] = []
-    for prefix, kinds in _places(spelling, root, index).items():
+    for (prefix, _), kinds in _places(spelling, root, index).items():
         trials = [try_block(prefix, kind, index) for kind in kinds]
         fitting = [t for t in trials if not t.problems]
         named = [t for t in trials if not t.problems or t.misfit]
@@ -120,8 +134,16 @@ def _match_root(recipe: Recipe, spelling: Spelling, root: str, index: ModuleInde
                 f"{_written(best)} and with {_written(odd[0])}"
             )
         chosen.append(best)
+    for trial in chosen:
+        trial.leave(taken)
     _settle_overlaps(match, chosen, spelling)
-    accounted = match.reads | match.keeps.keys() | _apart(spelling, root, index)
+    norms = index.norms()
+    for keep in spelling.keep:
+        found = _matching(root, keep.norm, norms)
+        match.keeps |= dict.fromkeys(found - match.reads - match.keeps.keys() - taken, keep.why)
+    accounted = match.reads | match.keeps.keys() | taken
+    for pattern in spelling.apart:
+        accounted |= _matching(root, pattern, candidates(pattern, index))
     match.fused = [path for path in match.fused if path not in accounted]
     match.bare = [path for path in match.bare if path not in accounted]
     match.problems += [t.problems[0] for t in torsos if not t.present or not t.present <= accounted]
@@ -130,24 +152,18 @@ def _match_root(recipe: Recipe, spelling: Spelling, root: str, index: ModuleInde
             f"{match.bare[0]!r} has a bias and no norm while other layers have theirs: the "
             "file is half fused, or of another family"
         )
+    torn = {path for trial in torsos for path in trial.present}
     if match.found and spelling.complete:
-        match.problems += [
-            f"has a norm {path!r} that no line reads"
-            for path in index.norms()
-            if path.startswith(root) and path not in accounted
-        ]
-    return match
+        left = [path for path in norms if path.startswith(root) and path not in accounted]
+        match.problems += [f"has a norm {path!r} that no line reads" for path in left]
+        torn |= set(left)
+    return match, torn
 
 
-def _apart(spelling: Spelling, root: str, index: ModuleIndex) -> set[str]:
-    """Layers that are no part of a block although they are named like one."""
-    return {
-        path
-        for pattern in spelling.apart
-        for regex in [re.compile(re.escape(root) + path_regex(pattern))]
-        for path in candidates(pattern, index)
-        if regex.fullmatch(path)
-    }
+def _matching(root: str, pattern: str, paths: Iterable[str]) -> set[str]:
+    """The paths below a root that a pattern describes."""
+    regex = re.compile(re.escape(root) + path_regex(pattern))
+    return {path for path in paths if regex.fullmatch(path)}
 
 
 def _nearest(trials: list[Trial]) -> Trial:
@@ -195,7 +211,7 @@ def _settle_overlaps(match: Match, chosen: list[Trial], spelling: Spelling) -> N
         match.add(trial)
 
 
-def _roots(spelling: Spelling, index: ModuleIndex, near: list[str], label: str) -> list[str]:
+def _roots(spelling: Spelling, index: ModuleIndex, near: list[Near], label: str) -> list[str]:
     """Every prefix below which the layers that a spelling needs exist."""
     first = next((n for n in spelling.needs if not n.startswith("**")), None)
     rest = [n for n in spelling.needs if n != first]
@@ -210,39 +226,41 @@ def _roots(spelling: Spelling, index: ModuleIndex, near: list[str], label: str) 
             if not missing:
                 roots.append(root)
             elif len(missing) < len(rest):
-                near.append(f"recipe {label}: has {root + first!r} but no {root + missing[0]!r}")
+                text = f"recipe {label}: has {root + first!r} but no {root + missing[0]!r}"
+                near.append(Near(text))
     return sorted(set(roots))
 
 
 def _exists(root: str, pattern: str, index: ModuleIndex) -> bool:
     if not PLACEHOLDER.search(pattern) and "*" not in pattern:
         return index.get(root + pattern) is not None
-    regex = re.compile(re.escape(root) + path_regex(pattern))
-    return any(regex.fullmatch(path) for path in candidates(pattern, index))
+    return bool(_matching(root, pattern, candidates(pattern, index)))
 
 
-def _places(spelling: Spelling, root: str, index: ModuleIndex) -> dict[str, list[Block]]:
-    """Prefixes of blocks, each with the kinds of block that may be there."""
-    places: dict[str, list[Block]] = {}
+def _places(
+    spelling: Spelling, root: str, index: ModuleIndex
+) -> dict[tuple[str, bool], list[Block]]:
+    """Prefixes of blocks, each with the kinds of block that may be there.
+
+    Those that own nothing, because everything lies below them, do not compete with the others.
+    """
+    places: dict[tuple[str, bool], list[Block]] = {}
     for block in spelling.blocks:
-        at = "" if not block.at else path_regex(block.at)
-        at = at if block.at in ("", "**") else at + r"\."
+        at = path_regex(block.at)
+        at = at if not at or block.at.endswith("**") else at + r"\."
         # every layer that must be there leads to its block, so that a torso is found and refused
-        starts = {
-            name
-            for line in block.fuse
-            for name in (*(x.name for x in layers(_required(line.tree))), line.output)
-        }
+        starts = {name for line in block.fuse for name in (*_required(line.tree), line.output)}
         for name in sorted(starts - {""}):
             regex = re.compile(rf"(?P<block>{re.escape(root)}{at}){path_regex(name)}")
             for path in candidates(name, index):
                 if found := regex.fullmatch(path):
-                    blocks = places.setdefault(found["block"], [])
+                    blocks = places.setdefault((found["block"], bool(block.at)), [])
                     if block not in blocks:
                         blocks.append(block)
     return dict(sorted(places.items()))
 
 
-def _required(node: Node) -> Node:
-    """Drop all optional parts."""
-    return settle(node, lambda _: False)
+def _required(node: Node) -> list[str]:
+    """Names of the layers that must be there; of all, where each of them is optional."""
+    needed = [layer.name for layer in layers(settle(node, lambda _: False))]
+    return needed or [layer.name for layer in layers(node)]

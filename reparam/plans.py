@@ -183,10 +183,14 @@ class Plan:
             more = f" and {len(self.unclaimed) - 5} more" if len(self.unclaimed) > 5 else ""  # noqa: PLR2004
             raise PlanError(
                 f"{self.source}: a block to be fused holds tensors its recipe does not know: "
-                f"{shown}{more}. The block may compute something else than the recipe says. If "
-                "these layers only stand beside the branches, list them under 'beside' in a recipe "
-                "of your own and pass it with --recipe."
+                f"{shown}{more}. The block may compute something else than the recipe says "
+                f"({self._advice()}). If these layers only stand beside the branches, list them "
+                "under 'beside' in a recipe of your own and pass it with --recipe."
             )
+
+    def _advice(self) -> str:
+        names = dict.fromkeys(fusion.binding.recipe for fusion in self.fusions)
+        return " and ".join(f"see 'reparam recipes {name}'" for name in names)
 
     def __str__(self) -> str:
         """Return the table that `reparam inspect` shows."""

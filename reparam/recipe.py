@@ -137,6 +137,7 @@ class Spelling:
         doubt: When the spelling may only be used if the user names the recipe.
         complete: Whether every norm below the root must be read or kept.
         apart: Patterns of layers that are no part of a block although they are named like one.
+        keep: Norms anywhere below the root that no line reads, each with its reason.
     """
 
     name: str
@@ -146,6 +147,7 @@ class Spelling:
     doubt: Doubt | None
     complete: bool = False
     apart: tuple[str, ...] = ()
+    keep: tuple[Keep, ...] = ()
 
     def texts(self) -> list[str]:
         """Return the blocks as lines for a person."""

@@ -11,7 +11,7 @@ from reparam.diagnose import explain_file
 from reparam.errors import PlanError
 from reparam.expression import layers
 from reparam.library import find_recipes, installed_recipes
-from reparam.match import Match, match_recipe
+from reparam.match import Match, Near, match_recipe
 from reparam.modules import ModuleIndex
 from reparam.patterns import join
 from reparam.plans import Binding, Plan, Settings, check_settings
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from reparam.trial import Found
 
     Names = str | PathLike[str] | Iterable[str | PathLike[str]] | None
-
-
-_FEW = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +66,8 @@ def plan_tensors(
     check_settings(settings)
     if eps is not None and finite_eps(eps) is None:
         raise PlanError(f"eps={eps}: expected a finite number of at least 0.")
-    recipes = find_recipes(recipe, layout)
     index = ModuleIndex(tensors)
+    recipes = find_recipes(recipe, layout, {part for name in tensors for part in name.split(".")})
     notes: list[str] = []
     override = None if eps is None else _Eps(eps, "--eps")
     if override is None and config is not None:
@@ -84,13 +81,16 @@ def plan_tensors(
         found, fused, near = _search(recipes, index, named=False)
     _check_disjoint(found, source)
     if not found:
-        raise PlanError(_nothing(source, recipes, fused, near, index))
+        named = () if recipe is None else recipes
+        raise PlanError(_nothing(source, named, fused, near, index))
     if _norms_left(found, index):
         notes += [f"not used: {miss}" for miss in near]
     bindings: list[Binding] = []
+    stated: dict[float, str] = {}
     taken: list[str] = []
     for match in found:
         chosen = _eps_of(match, override, source)
+        stated.setdefault(chosen.value, chosen.source)
         lines, assumed = place_taps(match.found, index, input_size, source)
         taken += assumed
         bindings += [
@@ -104,12 +104,14 @@ def plan_tensors(
             )
             for item in lines
         ]
-    notes += [
-        f"half fused: {len(match.fused)} blocks are in deploy form already "
-        f"({match.fused[0]}, …) and are copied as they are"
-        for match in (*found, *fused)
-        if match.fused
-    ]
+    if len(stated) > 1:
+        sayings = " and ".join(f"{value:g} ({who})" for value, who in stated.items())
+        raise PlanError(
+            f"{source}: the recipes that claim it disagree on eps: {sayings}. A net has mostly one "
+            "eps, that of the code that built it: say it with --eps, or fuse with one --recipe at "
+            "a time."
+        )
+    notes += _half_fused((*found, *fused), bindings)
     return bind(
         tensors,
         metadata,
@@ -135,16 +137,32 @@ def _search(
     """Return the spellings to fuse, those that are fused already, and why others are not used."""
     found: list[Match] = []
     fused: list[Match] = []
-    near: list[str] = []
-    for recipe in recipes:
-        matches, misses = match_recipe(recipe, index)
+    near: list[Near] = []
+    held: dict[str, frozenset[str]] = {}
+    for recipe in sorted(recipes, key=lambda r: _depth(r, recipes)):
+        taken = (held[r.name] for r in recipes if recipe.name in r.over and r.name in held)
+        matches, misses = match_recipe(recipe, index, frozenset().union(*taken))
         near += misses
+        mine: set[str] = set()
         for match in matches:
             if why := _objection(match, index, named=named):
-                near.append(f"{match.label}: {why}")
+                near.append(Near(f"{match.label}: {why}", frozenset(match.reads)))
             else:
+                mine |= match.reads
                 (found if match.found else fused).append(match)
-    return _yield_to_others(found), fused, near
+        held[recipe.name] = frozenset(mine)
+    read = {path for match in found for path in match.reads}
+    missed = [n.why for n in near if not n.layers or not n.layers <= read]
+    return sorted(found, key=lambda m: recipes.index(m.recipe)), fused, missed
+
+
+def _depth(recipe: Recipe, recipes: tuple[Recipe, ...]) -> int:
+    """How many recipes stand over one another over this one; they are looked for first."""
+    depth, above = 0, {recipe.name}
+    while above and depth <= len(recipes):
+        above = {r.name for r in recipes if above.intersection(r.over)}
+        depth += 1
+    return depth
 
 
 def _objection(match: Match, index: ModuleIndex, *, named: bool) -> str | None:
@@ -153,16 +171,6 @@ def _objection(match: Match, index: ModuleIndex, *, named: bool) -> str | None:
         return f"{match.recipe.by_name}. Say so with --recipe {match.recipe.name}"
     # where a recipe has to be named anyway, its name says nothing about this file
     return None if named and not match.recipe.by_name else _doubt(match, index)
-
-
-def _yield_to_others(found: list[Match]) -> list[Match]:
-    """Take from every recipe the blocks of those that stand over it."""
-    for winner in found:
-        reads = winner.reads
-        for loser in found:
-            if loser.recipe.name in winner.recipe.over:
-                loser.drop(reads)
-    return [match for match in found if match.found]
 
 
 def _norms_left(found: list[Match], index: ModuleIndex) -> bool:
@@ -245,6 +253,19 @@ def _check_disjoint(matches: list[Match], source: str) -> None:
             owner[path] = match
 
 
+def _half_fused(matches: Iterable[Match], bindings: list[Binding]) -> list[str]:
+    """Say what is in deploy form already, apart from placeholders that are made anew."""
+    made = {join(b.block, b.line.output) for b in bindings}
+    made |= {join(b.block, layer.name) for b in bindings for layer in layers(b.line.tree)}
+    rest = [[path for path in match.fused if path not in made] for match in matches]
+    return [
+        f"half fused: {len(paths)} blocks are in deploy form already ({paths[0]}, …) and are "
+        "copied as they are"
+        for paths in rest
+        if paths
+    ]
+
+
 def _nothing(
     source: str,
     recipes: tuple[Recipe, ...],
@@ -252,21 +273,34 @@ def _nothing(
     near: list[str],
     index: ModuleIndex,
 ) -> str:
-    """Say why there is nothing to fuse: fused already, or claimed by no recipe."""
-    done = list(dict.fromkeys(path for m in fused for path in m.fused))
+    """Say why there is nothing to fuse: fused already, or claimed by no recipe.
+
+    Args:
+        source: The file's name.
+        recipes: Those the user named.
+        fused: Spellings that are there in deploy form.
+        near: Why others are not used.
+        index: The layers of the checkpoint.
+    """
     stay = {path for m in fused for path in m.keeps}
-    if done and stay.issuperset(index.norms()):
-        labels = ", ".join(dict.fromkeys(m.label for m in fused))
+    left = [path for path in index.norms() if path not in stay]
+    # with norms left, a bias alone tells nothing; a name that only deploy forms have does
+    sure = [m for m in fused if not left or len(m.fused) > len(m.bare)]
+    if sure:
+        done = list(dict.fromkeys(path for m in sure for path in m.fused))
+        labels = ", ".join(dict.fromkeys(m.label for m in sure))
+        rest = f" The {len(left)} norms left are none that it fuses." if left else ""
         return (
             f"{source}: already in deploy form: {len(done)} layers of {labels} have a bias and no "
             f"branches or norms beside them ({done[0]}, …), or the net never had norms. There is "
-            "nothing to fuse."
+            f"nothing to fuse.{rest}"
         )
     lines = [f"{source}: no recipe claims this file, so nothing was fused."]
     lines += [f"  saw: {hint}" for hint in explain_file(index)]
     lines += [f"  near miss: {miss}" for miss in dict.fromkeys(near)]
-    few = len(recipes) <= _FEW  # of the user's choice
-    looked = (f"{r.name} ({' | '.join(r.anchors())})" if few else r.name for r in recipes)
-    lines.append(f"  looked for: {', '.join(looked)}")
+    looked = ", ".join(f"{r.name} ({' | '.join(r.anchors())})" for r in recipes)
+    if not recipes:
+        looked = "every family that 'reparam recipes' lists"
+    lines.append(f"  looked for: {looked}")
     lines.append("Name a recipe with --recipe, or write one: see docs/recipes.md.")
     return "\n".join(lines)

@@ -82,6 +82,7 @@ def _read_spelling(table: _Table, eps: Eps) -> Spelling:
         doubt=Doubt(doubt.text("why"), doubt.texts("unless")) if doubt else None,
         complete=table.flag("complete"),
         apart=table.texts("apart"),
+        keep=_read_keeps(table),
     )
     if doubt:
         doubt.finish()
@@ -92,25 +93,30 @@ def _read_spelling(table: _Table, eps: Eps) -> Spelling:
 
 
 def _read_block(table: _Table) -> Block:
-    keeps = table.tables("keep")
     same = table.table("same", optional=True)
     block = Block(
         at=table.text("at", "**"),
         fuse=tuple(table.lines("fuse")),
         maybe=tuple(table.lines("maybe")),
-        keep=tuple(Keep(t.text("norm"), t.text("why")) for t in keeps),
+        keep=_read_keeps(table),
         beside=table.texts("beside"),
         shared=table.texts("shared"),
         same=Same(same.count("stride"), same.text("unless")) if same else None,
     )
     if same:
         same.finish()
-    for keep in keeps:
-        keep.finish()
     table.finish()
     if not block.fuse:
         raise RecipeError(f"{table.where}: expected fuse, a list of at least one line.")
     return block
+
+
+def _read_keeps(table: _Table) -> tuple[Keep, ...]:
+    keeps: list[Keep] = []
+    for entry in table.tables("keep"):
+        keeps.append(Keep(entry.text("norm"), entry.text("why")))
+        entry.finish()
+    return tuple(keeps)
 
 
 _MISSING = object()

@@ -74,6 +74,13 @@ class Trial:
         """Paths of all layers that its lines read."""
         return {path for found in self.found for path in found.reads}
 
+    def leave(self, taken: frozenset[str]) -> None:
+        """Leave the lines that read any of these layers to the recipe that has them."""
+        self.found = [found for found in self.found if taken.isdisjoint(found.reads)]
+        self.keeps = {path: why for path, why in self.keeps.items() if path not in taken}
+        if not self.found:
+            self.keeps = {}
+
 
 def try_block(prefix: str, block: Block, index: ModuleIndex) -> Trial:
     """Try a kind of block at a place.
@@ -113,7 +120,8 @@ def unread_tensors(
         beside: Layers, relative to the block, that may stand beside, or patterns of them.
         index: The layers of the checkpoint.
     """
-    known = [re.compile(re.escape(path + ".") + path_regex(k) + r"(?:\..+)?") for k in beside]
+    start = re.escape(f"{path}." if path else "")
+    known = [re.compile(start + path_regex(k) + r"(?:\..+)?") for k in beside]
     return [
         name
         for name in index.under(path)
@@ -152,7 +160,7 @@ def _try_line(trial: Trial, line: Line, index: ModuleIndex) -> bool:
     names = [layer.name for layer in layers(tree)]
     missing = [name for name in names if not there(name)]
     present = [name for name in names if name not in missing]
-    if _hollow(tree):
+    if _hollow(tree) or not names:
         missing.append("a branch of it")
     if not missing:
         shared = tuple(n for n in names if n in trial.block.shared)
