@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ATTRIBUTES = {
-    "kernel": "taps per axis the layer must have, e.g. 3 or 1x3; tells 3x3 from 1x1",
+    "kernel": "taps per axis the layer must have, e.g. 3, 1x3 or odd; tells 3x3 from 1x1",
     "groups": "number of groups, where shapes do not tell",
     "dilation": "distance of taps, per axis",
     "eps": "constant of this norm, where it differs from the others",

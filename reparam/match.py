@@ -118,8 +118,12 @@ def _match_root(
     match = Match(recipe, spelling)
     chosen: list[Trial] = []
     torsos: list[Trial] = []
+    norms = index.norms()
+    apart: set[str] = set()
+    for pattern in spelling.apart:
+        apart |= _matching(root, pattern, candidates(pattern, index)).difference(norms)
     for (prefix, _), kinds in _places(spelling, root, index).items():
-        trials = [try_block(prefix, kind, index) for kind in kinds]
+        trials = [try_block(prefix, kind, index, apart) for kind in kinds]
         fitting = [t for t in trials if not t.problems]
         named = [t for t in trials if not t.problems or t.misfit]
         least = min(map(_unexplained, named), default=0)
@@ -137,15 +141,14 @@ def _match_root(
     for trial in chosen:
         trial.leave(taken)
     _settle_overlaps(match, chosen, spelling)
-    norms = index.norms()
     for keep in spelling.keep:
         found = _matching(root, keep.norm, norms)
         match.keeps |= dict.fromkeys(found - match.reads - match.keeps.keys() - taken, keep.why)
     accounted = match.reads | match.keeps.keys() | taken
-    for pattern in spelling.apart:
-        accounted |= _matching(root, pattern, candidates(pattern, index))
-    match.fused = [path for path in match.fused if path not in accounted]
-    match.bare = [path for path in match.bare if path not in accounted]
+    known = accounted | apart if match.found else accounted
+    match.fused = [path for path in match.fused if path not in known]
+    match.bare = [path for path in match.bare if path not in known]
+    accounted |= apart.union(match.fused)
     match.problems += [t.problems[0] for t in torsos if not t.present or not t.present <= accounted]
     if match.found and match.bare:
         match.problems.append(

@@ -101,6 +101,7 @@ class Block:
         beside: Layers of the block that are copied, or patterns of their names.
         shared: Norms that more than one line may read.
         same: How its convolutions pad, if that depends on the image.
+        alone: Whether nothing else may stand below it, not even what other blocks account for.
     """
 
     at: str
@@ -110,6 +111,7 @@ class Block:
     beside: tuple[str, ...]
     shared: tuple[str, ...]
     same: Same | None = None
+    alone: bool = False
 
     def texts(self) -> list[str]:
         """Return the block as lines for a person."""
@@ -136,7 +138,8 @@ class Spelling:
         eps: The recipe's, unless the spelling states its own.
         doubt: When the spelling may only be used if the user names the recipe.
         complete: Whether every norm below the root must be read or kept.
-        apart: Patterns of layers that are no part of a block although they are named like one.
+        apart: Patterns of layers, other than norms, that may stand alone although they are named
+            like part of a block.
         keep: Norms anywhere below the root that no line reads, each with its reason.
     """
 

@@ -142,7 +142,8 @@ def _search(
     for recipe in sorted(recipes, key=lambda r: _depth(r, recipes)):
         taken = (held[r.name] for r in recipes if recipe.name in r.over and r.name in held)
         matches, misses = match_recipe(recipe, index, frozenset().union(*taken))
-        near += misses
+        if named or not recipe.by_name:
+            near += misses
         mine: set[str] = set()
         for match in matches:
             if why := _objection(match, index, named=named):

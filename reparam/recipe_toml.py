@@ -102,6 +102,7 @@ def _read_block(table: _Table) -> Block:
         beside=table.texts("beside"),
         shared=table.texts("shared"),
         same=Same(same.count("stride"), same.text("unless")) if same else None,
+        alone=table.flag("alone"),
     )
     if same:
         same.finish()

@@ -171,10 +171,8 @@ class _Resolver:
         shape = self.known.kernel(module)
         wanted = dict(layer.attributes)
         space = shape[2:]
-        if "kernel" in wanted and self.known.axes("kernel", wanted["kernel"], self.rank) != space:
-            raise PlanError(
-                f"{module.path}: kernel {'x'.join(map(str, space))}, expected {wanted['kernel']}."
-            )
+        if "kernel" in wanted:
+            self._check_kernel(module, wanted["kernel"], space)
         transposed = "transposed" in wanted
         groups = self.images if "window" in wanted else 1
         if "window" in wanted:
@@ -212,6 +210,15 @@ class _Resolver:
         )
         self.known.check_vector(op.bias, op.outputs)
         return op
+
+    def _check_kernel(self, module: Module, wanted: str, space: tuple[int, ...]) -> None:
+        """Refuse a kernel of another size than the recipe says."""
+        seen = "x".join(map(str, space))
+        if wanted == "odd":
+            if not all(taps % 2 for taps in space):
+                raise PlanError(f"{module.path}: kernel {seen}, expected odd sizes.")
+        elif self.known.axes("kernel", wanted, self.rank) != space:
+            raise PlanError(f"{module.path}: kernel {seen}, expected {wanted}.")
 
     def _norm(self, layer: Layer, module: Module, channels: int | None) -> ops.NormOp:
         tensors = module.tensors

@@ -82,22 +82,24 @@ class Trial:
             self.keeps = {}
 
 
-def try_block(prefix: str, block: Block, index: ModuleIndex) -> Trial:
+def try_block(prefix: str, block: Block, index: ModuleIndex, apart: set[str]) -> Trial:
     """Try a kind of block at a place.
 
     Args:
         prefix: The place, with the dot that ends it.
         block: The kind.
         index: The layers of the checkpoint.
+        apart: Paths of layers that may stand alone although they are named like part of a block.
     """
     path = prefix.removesuffix(".")
     trial = Trial(block, path)
     for line in (*block.fuse, *block.maybe):
         seen = False
         for bound in _bindings(line, prefix, index):
-            seen |= _try_line(trial, bound, index)
+            seen |= _try_line(trial, bound, index, apart)
         if not seen and line in block.fuse:
             names = [layer.name for layer in layers(line.tree)]
+            trial.present |= trial.reads
             trial.problems.append(f"{path or 'the root'}: none of {', '.join(names)}")
     if not trial.problems:
         _check_shapes(trial, index)
@@ -106,6 +108,9 @@ def try_block(prefix: str, block: Block, index: ModuleIndex) -> Trial:
     if block.at:
         exempt = (*block.beside, *(k.norm for k in block.keep))
         trial.unread = unread_tensors(path, trial.reads, exempt, index)
+        if block.alone and trial.found and trial.unread and not trial.problems:
+            trial.problems.append(f"{path or 'the root'}: {trial.unread[0]!r} stands beside")
+            trial.present |= trial.reads
     return trial
 
 
@@ -149,7 +154,7 @@ def _kept(prefix: str, norm: str, index: ModuleIndex) -> list[str]:
     return [path for path in index.norms() if regex.fullmatch(path)]
 
 
-def _try_line(trial: Trial, line: Line, index: ModuleIndex) -> bool:
+def _try_line(trial: Trial, line: Line, index: ModuleIndex, apart: set[str]) -> bool:
     """Bind one line without placeholders; return whether anything of it is there."""
     path = trial.path
 
@@ -173,8 +178,11 @@ def _try_line(trial: Trial, line: Line, index: ModuleIndex) -> bool:
         if present:
             trial.bare.append(join(path, line.output))
         return True
+    here = {join(path, name) for name in present}
+    trial.present |= here
+    if here <= apart:
+        return False
     if present:
-        trial.present |= {join(path, name) for name in present}
         trial.problems.append(
             f"{path or 'the root'}: has {present[0]!r} but no {missing[0]!r}"
             + (f", though {line.output!r} is there" if deployed else "")
