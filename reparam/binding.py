@@ -6,6 +6,7 @@ written to JSON, reviewed and edited is derived again when it is read.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from reparam import operations as ops
@@ -128,7 +129,8 @@ def _normed(fusion: Fusion) -> bool:
 
 
 def _eps(fusion: Fusion) -> str:
-    return f"eps={fusion.binding.eps!r} ({fusion.binding.eps_source})"
+    eps, source = fusion.binding.eps, fusion.binding.eps_source
+    return f"nothing about eps: {source}" if math.isnan(eps) else f"eps={eps!r} ({source})"
 
 
 class _Binder:

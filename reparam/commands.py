@@ -34,6 +34,7 @@ def inspect(options: Namespace) -> int:
         eps=options.eps,
         input_size=options.input_size,
         config=options.config,
+        preview=not options.json,
     )
     if options.json:
         _print(found.to_json().rstrip())
@@ -154,7 +155,9 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], title: str | Non
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table(*heads, title=title, title_justify="left")
+    table = Table(title=title, title_justify="left")
+    for head in heads:
+        table.add_column(head, overflow="fold")
     for row in rows:
         table.add_row(
             *(Text(printable(cell)) for cell in row)

@@ -80,17 +80,23 @@ def _fitting(recipes: Iterable[Recipe], layout: str | None) -> tuple[Recipe, ...
 
 
 def _find(name: str) -> Recipe:
+    from difflib import get_close_matches  # noqa: PLC0415  for a message only
+
     if name in built_in_names():
         return _built_in(name)
     if name.endswith(".toml") or Path(name).is_file():
         return read_recipe(Path(name).read_bytes().decode(errors="replace"), name)
     if name in _installed():
         return _installed()[name]
-    known = ", ".join((*built_in_names(), *_installed()))
+    like = get_close_matches(name, (*built_in_names(), *_installed()), n=3, cutoff=0.5)
     raise RecipeError(
-        f"recipe {name!r}: neither a known recipe ({known}) nor a .toml file. 'reparam recipes' "
+        f"recipe {name!r}: neither a known recipe{_like(like)} nor a .toml file. 'reparam recipes' "
         "lists what there is."
     )
+
+
+def _like(names: list[str]) -> str:
+    return f" (like {', '.join(names)})" if names else ""
 
 
 @functools.cache
@@ -143,6 +149,7 @@ def _installed() -> dict[str, Recipe]:
                 f"entry point {entry.name} = {entry.value} of group {GROUP}: no package of recipes "
                 f"({error}). Mend or uninstall the package that declares it."
             ) from None
+        found = len(recipes)
         for file in sorted(folder.iterdir(), key=lambda f: f.name):
             name, _, suffix = file.name.rpartition(".")
             if suffix != "toml":
@@ -154,4 +161,9 @@ def _installed() -> dict[str, Recipe]:
                     "the package that brings it."
                 )
             recipes[name] = read_recipe(file.read_bytes().decode(errors="replace"), source)
+        if found == len(recipes):
+            raise RecipeError(
+                f"entry point {entry.name} = {entry.value} of group {GROUP}: no .toml file in that "
+                "package. Mend or uninstall the package that declares it."
+            )
     return recipes

@@ -36,6 +36,7 @@ class Match:
         keeps: Norms that the recipe leaves alone, with reasons.
         beside: Per block, layers that may stand beside its lines.
         problems: Why the spelling is not to be used.
+        never: Why nothing may be fused although the spelling is there.
     """
 
     recipe: Recipe
@@ -46,6 +47,7 @@ class Match:
     keeps: dict[str, str] = field(default_factory=dict[str, str])
     beside: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     problems: list[str] = field(default_factory=list[str])
+    never: str = ""
 
     @property
     def label(self) -> str:
@@ -155,12 +157,21 @@ def _match_root(
             f"{match.bare[0]!r} has a bias and no norm while other layers have theirs: the "
             "file is half fused, or of another family"
         )
+    match.never = _never(spelling, root, index)
     torn = {path for trial in torsos for path in trial.present}
     if match.found and spelling.complete:
         left = [path for path in norms if path.startswith(root) and path not in accounted]
         match.problems += [f"has a norm {path!r} that no line reads" for path in left]
         torn |= set(left)
     return match, torn
+
+
+def _never(spelling: Spelling, root: str, index: ModuleIndex) -> str:
+    """Why fusing would be wrong, if such a layer is there."""
+    for never in spelling.never:
+        for path in sorted(_matching(root, never.layer, candidates(never.layer, index))):
+            return f"{path}: {never.why}"
+    return ""
 
 
 def _matching(root: str, pattern: str, paths: Iterable[str]) -> set[str]:
@@ -219,13 +230,13 @@ def _roots(spelling: Spelling, index: ModuleIndex, near: list[Near], label: str)
     first = next((n for n in spelling.needs if not n.startswith("**")), None)
     rest = [n for n in spelling.needs if n != first]
     if first is None:
-        return [""] if all(_exists("", n, index) for n in rest) else []
+        return [""] if all(exists("", n, index) for n in rest) else []
     regex = re.compile(rf"(?P<root>(?:.+\.)?){path_regex(first)}")
     roots: list[str] = []
     for path in candidates(first, index):
         if found := regex.fullmatch(path):
             root = found["root"]
-            missing = [n for n in rest if not _exists(root, n, index)]
+            missing = [n for n in rest if not exists(root, n, index)]
             if not missing:
                 roots.append(root)
             elif len(missing) < len(rest):
@@ -234,7 +245,8 @@ def _roots(spelling: Spelling, index: ModuleIndex, near: list[Near], label: str)
     return sorted(set(roots))
 
 
-def _exists(root: str, pattern: str, index: ModuleIndex) -> bool:
+def exists(root: str, pattern: str, index: ModuleIndex) -> bool:
+    """Whether a checkpoint has a layer that a pattern describes, below a root."""
     if not PLACEHOLDER.search(pattern) and "*" not in pattern:
         return index.get(root + pattern) is not None
     return bool(_matching(root, pattern, candidates(pattern, index)))

@@ -22,6 +22,17 @@ from reparam.expression import (
     layers,
 )
 
+_SIZE = r"[1-9]\d{0,3}(?:x[1-9]\d{0,3})*"
+_HELD = rf"{_SIZE}|.*\{{\w+.*"  # a placeholder is a number once it is bound
+_VALUES = {
+    "kernel": rf"{_HELD}|odd",
+    "groups": r"[1-9]\d{0,3}|.*\{\w+.*",
+    "dilation": _HELD,
+    "origin": r"\d{1,4}(?:x\d{1,4})*|.*\{\w+.*",
+    "border": r"zero|image|valid",
+}
+"""What the values of attributes look like; eps is read where it is used."""
+
 _FLAGS = ("transposed", "add", "window")
 
 _TOKEN = re.compile(
@@ -174,6 +185,8 @@ class _Parser:
         if name == "id":
             return Identity()
         if name == "avg":
+            if self.kind == "size" and not re.fullmatch(_SIZE, self.value):
+                self.fail("expected sizes of at least 1")
             return Average(self.take("size", "the size of the average pool, as in 'avg 3'"))
         return Layer(name, self.attributes() if self.kind == "attributes" else ())
 
@@ -183,6 +196,9 @@ class _Parser:
             found = _ATTRIBUTE.fullmatch(part)
             if found is None or found[1] not in ATTRIBUTES:
                 self.fail(f"expected {', '.join(ATTRIBUTES)} in brackets, saw {part.strip()!r}")
+            value = _VALUES.get(found[1])
+            if value and found[2] and not re.fullmatch(value, found[2]):
+                self.fail(f"{found[1]}={found[2]}: expected {ATTRIBUTES[found[1]]}")
             if (found[1] in _FLAGS) != (found[2] is None):
                 self.fail(f"{found[1]!r} needs {'no' if found[2] else 'a'} value")
             if any(key == found[1] for key, _ in pairs):

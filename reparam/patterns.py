@@ -24,6 +24,12 @@ Found = dict[str, int | str]
 """What placeholders stand for: numbers, or texts."""
 
 
+_PART = r"\*\*|(?:\*(?!\*)|[^.{}*\s]|\{\w+(?:\*|\+\d+)?\})+"
+
+PATTERN = re.compile(rf"(?:{_PART})(?:\.(?:{_PART}))*")
+"""What a pattern may look like: names, and what may stand for names or parts of them."""
+
+
 def join(prefix: str, name: str) -> str:
     """Join two dotted paths, either of which may be empty."""
     return f"{prefix}.{name}" if prefix and name else prefix or name

@@ -7,6 +7,7 @@ the file are there for the reader and are derived again.
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, cast
 
 from reparam.binding import bind
@@ -60,7 +61,13 @@ def as_dict(plan: Plan) -> dict[str, Any]:
 
 
 def dump(plan: Plan) -> str:
-    """Write a plan as JSON text."""
+    """Write a plan as JSON text.
+
+    Raises:
+        PlanError: Its eps is not known yet.
+    """
+    if any(math.isnan(f.binding.eps) for f in plan.fusions):
+        raise PlanError(f"{plan.source}: a preview, whose eps is unknown. Say it with eps=.")
     return json.dumps(as_dict(plan), indent=1) + "\n"
 
 

@@ -33,6 +33,7 @@ def plan(
     dtype: str = "keep",
     input_size: tuple[int, ...] | None = None,
     config: str | PathLike[str] | None = None,
+    preview: bool = False,
 ) -> Plan:
     """Say what `fuse` would do with a checkpoint; reads its header only.
 
@@ -48,6 +49,8 @@ def plan(
         input_size: Pixels per spatial axis of the net's input, for Keras nets with strided `same`
             padding that do not state it.
         config: A file that `model.to_json()` of Keras wrote, for weights saved without their graph.
+        preview: Whether the plan is for reading only. Where a family cannot know eps and the user
+            did not say it, it is NaN then, and the plan says so.
 
     Returns:
         The plan. Print it to read it.
@@ -61,7 +64,12 @@ def plan(
     hints = make_hints(input_size, config)
     with open_checkpoint(file, hints) as reader:
         return plan_reader(
-            reader, recipe=recipe, eps=eps, settings=Settings(batch_norm, dtype), hints=hints
+            reader,
+            recipe=recipe,
+            eps=eps,
+            settings=Settings(batch_norm, dtype),
+            hints=hints,
+            preview=preview,
         )
 
 
@@ -88,6 +96,7 @@ def plan_reader(
     eps: float | None,
     settings: Settings,
     hints: Hints,
+    preview: bool = False,
 ) -> Plan:
     """Plan an open checkpoint: by its own graph where it has one, else by recipes; see `plan`."""
     if reader.graph is None:
@@ -101,6 +110,7 @@ def plan_reader(
             config=reader.path.parent / "config.json" if reader.layout == "torch" else None,
             layout=reader.layout,
             input_size=hints.input_size,
+            preview=preview,
         )
     if recipe is not None or eps is not None:
         raise PlanError(

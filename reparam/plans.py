@@ -5,6 +5,7 @@ The records only; `reparam.binding` derives them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -176,8 +177,11 @@ class Plan:
         """Refuse a plan that would lose tensors.
 
         Raises:
-            PlanError: A fused block holds tensors that the recipe does not know.
+            PlanError: A fused block holds tensors that the recipe does not know, or the plan is a
+                preview with an unknown eps.
         """
+        if any(math.isnan(fusion.binding.eps) for fusion in self.fusions):
+            raise PlanError(f"{self.source}: a preview, whose eps is unknown. Say it with eps=.")
         if self.unclaimed:
             shown = ", ".join(map(repr, self.unclaimed[:5]))
             more = f" and {len(self.unclaimed) - 5} more" if len(self.unclaimed) > 5 else ""  # noqa: PLR2004

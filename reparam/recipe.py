@@ -23,18 +23,21 @@ class Eps:
     Attributes:
         value: The constant, or None when the file's names do not decide it.
         source: Where the value comes from.
-        ask: Why the user must say it, when `value` is None.
+        ask: Why the user must say it, when `value` is None or one of `unless` is there.
+        unless: Patterns of layers of nets whose code sets another constant.
     """
 
     value: float | None
     source: str
     ask: str = ""
+    unless: tuple[str, ...] = ()
 
     def text(self) -> str:
         """Return the constant and its source for a person."""
         if self.value is None:
             return f"eps must be given: {self.ask} ({self.source})"
-        return f"eps {self.value:g} ({self.source})"
+        doubt = f"; beside {' or '.join(self.unless)} it must be given" if self.unless else ""
+        return f"eps {self.value:g} ({self.source}){doubt}"
 
 
 def finite_eps(value: object) -> float | None:
@@ -70,6 +73,14 @@ class Keep:
     """A norm that stays, and why."""
 
     norm: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Never:
+    """A layer with which a net computes something that cannot be fused, and why."""
+
+    layer: str
     why: str
 
 
@@ -141,6 +152,7 @@ class Spelling:
         apart: Patterns of layers, other than norms, that may stand alone although they are named
             like part of a block.
         keep: Norms anywhere below the root that no line reads, each with its reason.
+        never: Patterns of layers with which fusing would be wrong, each with its reason.
     """
 
     name: str
@@ -151,6 +163,7 @@ class Spelling:
     complete: bool = False
     apart: tuple[str, ...] = ()
     keep: tuple[Keep, ...] = ()
+    never: tuple[Never, ...] = ()
 
     def texts(self) -> list[str]:
         """Return the blocks as lines for a person."""

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from reparam.binding import bind
 from reparam.diagnose import explain_file
+from reparam.eps import choose_eps, eps_said
 from reparam.errors import PlanError
 from reparam.expression import layers
-from reparam.library import find_recipes, installed_recipes
-from reparam.match import Match, Near, match_recipe
 from reparam.modules import ModuleIndex
 from reparam.patterns import join
 from reparam.plans import Binding, Plan, Settings, check_settings
-from reparam.recipe import finite_eps
+from reparam.search import claim
 from reparam.strided import place_taps
 
 if TYPE_CHECKING:
@@ -24,18 +21,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reparam.checkpoint import TensorInfo
-    from reparam.recipe import Doubt, Recipe
-    from reparam.trial import Found
+    from reparam.match import Match
+    from reparam.search import Claims
 
     Names = str | PathLike[str] | Iterable[str | PathLike[str]] | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Eps:
-    """A constant that overrides the recipes', and where it was stated."""
-
-    value: float
-    source: str
 
 
 def plan_tensors(
@@ -49,6 +38,7 @@ def plan_tensors(
     config: Path | None = None,
     layout: str = "torch",
     input_size: tuple[int, ...] | None = None,
+    preview: bool = False,
 ) -> Plan:
     """Plan from a header by recipes; see `reparam.plan`.
 
@@ -62,35 +52,23 @@ def plan_tensors(
         config: The `config.json` beside the file, which may state `batch_norm_eps`.
         layout: Whose layer names these are.
         input_size: See `reparam.plan`.
+        preview: See `reparam.plan`.
     """
     check_settings(settings)
-    if eps is not None and finite_eps(eps) is None:
-        raise PlanError(f"eps={eps}: expected a finite number of at least 0.")
+    said, notes = eps_said(eps, config)
     index = ModuleIndex(tensors)
-    recipes = find_recipes(recipe, layout, {part for name in tensors for part in name.split(".")})
-    notes: list[str] = []
-    override = None if eps is None else _Eps(eps, "--eps")
-    if override is None and config is not None:
-        override, notes = _config_eps(config)
-    found, fused, near = _search(recipes, index, named=recipe is not None)
-    more: tuple[Recipe, ...] = ()
-    if recipe is None and (not found or _norms_left(found, index)):
-        more = installed_recipes(layout)  # takes time, and what is claimed needs no other recipe
-    if more:
-        recipes += more
-        found, fused, near = _search(recipes, index, named=False)
-    _check_disjoint(found, source)
+    claims = claim(recipe, index, layout, source)
+    found = claims.found
     if not found:
-        named = () if recipe is None else recipes
-        raise PlanError(_nothing(source, named, fused, near, index))
-    if _norms_left(found, index):
-        notes += [f"not used: {miss}" for miss in near]
+        raise PlanError(_nothing(source, claims, index))
+    if claims.norms_left(index):
+        notes += [f"not used: {miss}" for miss in claims.near]
+    if layout == "torch":
+        _check_affine(found, index, source)
     bindings: list[Binding] = []
-    stated: dict[float, str] = {}
     taken: list[str] = []
-    for match in found:
-        chosen = _eps_of(match, override, source)
-        stated.setdefault(chosen.value, chosen.source)
+    chosen_eps = choose_eps(found, said, index, source, preview=preview)
+    for match, chosen in zip(found, chosen_eps, strict=True):
         lines, assumed = place_taps(match.found, index, input_size, source)
         taken += assumed
         bindings += [
@@ -104,14 +82,7 @@ def plan_tensors(
             )
             for item in lines
         ]
-    if len(stated) > 1:
-        sayings = " and ".join(f"{value:g} ({who})" for value, who in stated.items())
-        raise PlanError(
-            f"{source}: the recipes that claim it disagree on eps: {sayings}. A net has mostly one "
-            "eps, that of the code that built it: say it with --eps, or fuse with one --recipe at "
-            "a time."
-        )
-    notes += _half_fused((*found, *fused), bindings)
+    notes += _half_fused((*found, *claims.fused), bindings)
     return bind(
         tensors,
         metadata,
@@ -131,129 +102,6 @@ def plan_tensors(
     )
 
 
-def _search(
-    recipes: tuple[Recipe, ...], index: ModuleIndex, *, named: bool
-) -> tuple[list[Match], list[Match], list[str]]:
-    """Return the spellings to fuse, those that are fused already, and why others are not used."""
-    found: list[Match] = []
-    fused: list[Match] = []
-    near: list[Near] = []
-    held: dict[str, frozenset[str]] = {}
-    for recipe in sorted(recipes, key=lambda r: _depth(r, recipes)):
-        taken = (held[r.name] for r in recipes if recipe.name in r.over and r.name in held)
-        matches, misses = match_recipe(recipe, index, frozenset().union(*taken))
-        if named or not recipe.by_name:
-            near += misses
-        mine: set[str] = set()
-        for match in matches:
-            if why := _objection(match, index, named=named):
-                near.append(Near(f"{match.label}: {why}", frozenset(match.reads)))
-            else:
-                mine |= match.reads
-                (found if match.found else fused).append(match)
-        held[recipe.name] = frozenset(mine)
-    read = {path for match in found for path in match.reads}
-    missed = [n.why for n in near if not n.layers or not n.layers <= read]
-    return sorted(found, key=lambda m: recipes.index(m.recipe)), fused, missed
-
-
-def _depth(recipe: Recipe, recipes: tuple[Recipe, ...]) -> int:
-    """How many recipes stand over one another over this one; they are looked for first."""
-    depth, above = 0, {recipe.name}
-    while above and depth <= len(recipes):
-        above = {r.name for r in recipes if above.intersection(r.over)}
-        depth += 1
-    return depth
-
-
-def _objection(match: Match, index: ModuleIndex, *, named: bool) -> str | None:
-    """Return why a spelling that is there is not to be used all the same."""
-    if match.recipe.by_name and not named:
-        return f"{match.recipe.by_name}. Say so with --recipe {match.recipe.name}"
-    # where a recipe has to be named anyway, its name says nothing about this file
-    return None if named and not match.recipe.by_name else _doubt(match, index)
-
-
-def _norms_left(found: list[Match], index: ModuleIndex) -> bool:
-    """Whether the file holds norms that nothing found accounts for."""
-    known = {path for match in found for path in (*match.reads, *match.keeps)}
-    return not known.issuperset(index.norms())
-
-
-def _doubt(match: Match, index: ModuleIndex) -> str | None:
-    """Return why the names may mean another family, unless something settles it."""
-    doubt = match.spelling.doubt
-    inside = [f for f in match.found if f.block in match.beside]
-    if doubt is None or not inside or any(_settles(f, doubt, index) for f in inside):
-        return None
-    advice = f"If it is this family, say so with --recipe {match.recipe.name}"
-    if match.recipe.by_name:
-        advice = "Write a recipe of your own that says which layers follow each other"
-    return f"{doubt.why}. {advice}"
-
-
-def _settles(found: Found, doubt: Doubt, index: ModuleIndex) -> bool:
-    """Whether a pair shows that its norm follows: it is one of those that only one family has.
-
-    So is one whose convolution takes more channels than it gives, since the norm has as many as it
-    gives; and a 1x1 that takes fewer, since those are not grouped.
-    """
-    names = [layer.name for layer in layers(found.line.tree)]
-    if names[0].split(".")[0] in doubt.unless:
-        return True
-    conv = index.get(join(found.block, names[0]))
-    if conv is None or conv.kind != "conv":
-        return False
-    out, width, *space = index.shape(conv.tensors["weight"])
-    return width > out or (width != out and all(k == 1 for k in space))
-
-
-def _eps_of(match: Match, override: _Eps | None, source: str) -> _Eps:
-    if override is not None:
-        return override
-    eps = match.spelling.eps
-    if eps.value is None:
-        raise PlanError(
-            f"{source}: {match.label} cannot know eps: {eps.ask} ({eps.source}). Say it with --eps."
-        )
-    return _Eps(eps.value, f"recipe {match.recipe.name}")
-
-
-def _config_eps(config: Path) -> tuple[_Eps | None, list[str]]:
-    """Read `batch_norm_eps` from the `config.json` that Hugging Face puts beside a checkpoint."""
-    try:
-        text = config.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None, []
-    try:
-        parsed: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        return None, [f"{config} is not valid JSON and was not asked for batch_norm_eps"]
-    values = cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {}
-    value = values.get("batch_norm_eps")
-    if value is None:
-        return None, []
-    eps = finite_eps(value)
-    if eps is None:
-        raise PlanError(
-            f"{config}: batch_norm_eps = {str(value)[:40]!r}, expected a finite number of at least "
-            "0. Correct it, or say --eps."
-        )
-    return _Eps(eps, "config.json batch_norm_eps"), []
-
-
-def _check_disjoint(matches: list[Match], source: str) -> None:
-    owner: dict[str, Match] = {}
-    for match in matches:
-        for path in sorted(match.reads):
-            if path in owner and owner[path].recipe is not match.recipe:
-                raise PlanError(
-                    f"{source}: two recipes claim {path!r}: {owner[path].label} and {match.label}. "
-                    "Choose one with --recipe."
-                )
-            owner[path] = match
-
-
 def _half_fused(matches: Iterable[Match], bindings: list[Binding]) -> list[str]:
     """Say what is in deploy form already, apart from placeholders that are made anew."""
     made = {join(b.block, b.line.output) for b in bindings}
@@ -267,22 +115,9 @@ def _half_fused(matches: Iterable[Match], bindings: list[Binding]) -> list[str]:
     ]
 
 
-def _nothing(
-    source: str,
-    recipes: tuple[Recipe, ...],
-    fused: list[Match],
-    near: list[str],
-    index: ModuleIndex,
-) -> str:
-    """Say why there is nothing to fuse: fused already, or claimed by no recipe.
-
-    Args:
-        source: The file's name.
-        recipes: Those the user named.
-        fused: Spellings that are there in deploy form.
-        near: Why others are not used.
-        index: The layers of the checkpoint.
-    """
+def _nothing(source: str, claims: Claims, index: ModuleIndex) -> str:
+    """Say why there is nothing to fuse: fused already, or claimed by no recipe."""
+    fused = claims.fused
     stay = {path for m in fused for path in m.keeps}
     left = [path for path in index.norms() if path not in stay]
     # with norms left, a bias alone tells nothing; a name that only deploy forms have does
@@ -298,10 +133,26 @@ def _nothing(
         )
     lines = [f"{source}: no recipe claims this file, so nothing was fused."]
     lines += [f"  saw: {hint}" for hint in explain_file(index)]
-    lines += [f"  near miss: {miss}" for miss in dict.fromkeys(near)]
-    looked = ", ".join(f"{r.name} ({' | '.join(r.anchors())})" for r in recipes)
-    if not recipes:
-        looked = "every family that 'reparam recipes' lists"
-    lines.append(f"  looked for: {looked}")
+    lines += [f"  near miss: {miss}" for miss in dict.fromkeys(claims.near)]
+    looked = ", ".join(f"{r.name} ({' | '.join(r.anchors())})" for r in claims.named)
+    lines.append(f"  looked for: {looked or _ALL}")
     lines.append("Name a recipe with --recipe, or write one: see docs/recipes.md.")
     return "\n".join(lines)
+
+
+_ALL = "every family that 'reparam recipes' lists"
+
+
+def _check_affine(found: list[Match], index: ModuleIndex, source: str) -> None:
+    """Refuse norms with only one of weight and bias: PyTorch's have both or none."""
+    norms = {path for match in found for path in match.reads}.intersection(index.norms())
+    for path in sorted(norms):
+        module = index.get(path)
+        there = {"weight", "bias"} & set(module.tensors if module else ())
+        if len(there) == 1:
+            (has,) = there
+            raise PlanError(
+                f"{source}: the norm {path!r} has a {has} and nothing else to scale or shift with, "
+                "expected weight and bias or neither. The file is damaged: restore the tensor, or "
+                "write the missing one (ones for weight, zeros for bias)."
+            )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from reparam.errors import ExpressionError, RecipeError
 from reparam.expression import layers
 from reparam.parsing import parse
-from reparam.recipe import Block, Doubt, Eps, Keep, Recipe, Same, Spelling, finite_eps
+from reparam.patterns import PATTERN
+from reparam.recipe import Block, Doubt, Eps, Keep, Never, Recipe, Same, Spelling, finite_eps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +55,12 @@ def read_recipe(text: str, source: str) -> Recipe:
         raise RecipeError(
             f"{source}: layout = {recipe.layout!r}: expected one of {', '.join(LAYOUTS)}."
         )
+    names = [spelling.name for spelling in recipe.spellings]
+    for name in (recipe.name, *names):
+        if not name.isprintable() or names.count(name) > 1:
+            raise RecipeError(f"{source}: name {name!r}: expected one line of text, given once.")
+    if recipe.name in recipe.over:
+        raise RecipeError(f"{source}: over names the recipe itself.")
     if not recipe.spellings:
         raise RecipeError(f"{source}: expected at least one [[spelling]].")
     return recipe
@@ -61,12 +68,12 @@ def read_recipe(text: str, source: str) -> Recipe:
 
 def _read_eps(table: _Table) -> Eps:
     value = table.eps("value")
-    eps = Eps(value, table.text("source"), table.text("ask", ""))
+    eps = Eps(value, table.text("source"), table.text("ask", ""), table.patterns("unless"))
     table.finish()
-    if (eps.value is None) != bool(eps.ask):
+    if (eps.value is None or bool(eps.unless)) != bool(eps.ask):
         raise RecipeError(
             f"{table.where}: expected either value, a number of at least 0, or ask, the reason "
-            "why the user has to say it."
+            "why the user has to say it; both only with unless, layers beside which it is asked."
         )
     return eps
 
@@ -76,13 +83,14 @@ def _read_spelling(table: _Table, eps: Eps) -> Spelling:
     doubt = table.table("doubt", optional=True)
     spelling = Spelling(
         name=table.text("name"),
-        needs=table.texts("needs"),
+        needs=table.patterns("needs"),
         blocks=tuple(_read_block(t) for t in table.tables("block")),
         eps=_read_eps(own) if own else eps,
         doubt=Doubt(doubt.text("why"), doubt.texts("unless")) if doubt else None,
         complete=table.flag("complete"),
-        apart=table.texts("apart"),
+        apart=table.patterns("apart"),
         keep=_read_keeps(table),
+        never=_read_nevers(table),
     )
     if doubt:
         doubt.finish()
@@ -95,11 +103,11 @@ def _read_spelling(table: _Table, eps: Eps) -> Spelling:
 def _read_block(table: _Table) -> Block:
     same = table.table("same", optional=True)
     block = Block(
-        at=table.text("at", "**"),
+        at=table.pattern("at", "**"),
         fuse=tuple(table.lines("fuse")),
         maybe=tuple(table.lines("maybe")),
         keep=_read_keeps(table),
-        beside=table.texts("beside"),
+        beside=table.patterns("beside"),
         shared=table.texts("shared"),
         same=Same(same.count("stride"), same.text("unless")) if same else None,
         alone=table.flag("alone"),
@@ -115,9 +123,17 @@ def _read_block(table: _Table) -> Block:
 def _read_keeps(table: _Table) -> tuple[Keep, ...]:
     keeps: list[Keep] = []
     for entry in table.tables("keep"):
-        keeps.append(Keep(entry.text("norm"), entry.text("why")))
+        keeps.append(Keep(entry.pattern("norm"), entry.text("why")))
         entry.finish()
     return tuple(keeps)
+
+
+def _read_nevers(table: _Table) -> tuple[Never, ...]:
+    nevers: list[Never] = []
+    for entry in table.tables("never"):
+        nevers.append(Never(entry.pattern("layer"), entry.text("why")))
+        entry.finish()
+    return tuple(nevers)
 
 
 _MISSING = object()
@@ -141,7 +157,29 @@ class _Table:
         return value
 
     def text(self, key: str, default: Any = _MISSING) -> str:
-        return str(self._get(key, str, "a string", default))
+        text = str(self._get(key, str, "a string", default))
+        if not text and key in self.values:
+            raise RecipeError(f"{self.where}: {key} is empty, expected a text.")
+        return text
+
+    def pattern(self, key: str, default: Any = _MISSING) -> str:
+        """Read a path pattern; only that of a block's place may be empty, for the root."""
+        text = str(self._get(key, str, "a path", default))
+        self._check_pattern(key, text) if text or default is _MISSING else None
+        return text
+
+    def patterns(self, key: str) -> tuple[str, ...]:
+        texts = self.texts(key)
+        for text in texts:
+            self._check_pattern(key, text)
+        return texts
+
+    def _check_pattern(self, key: str, text: str) -> None:
+        if not PATTERN.fullmatch(text):
+            raise RecipeError(
+                f"{self.where}: {key}: {text!r} is no path: expected names between dots, in which "
+                "{n}, {n+1} or {text*} may stand for parts of them, * for one and ** for any."
+            )
 
     def eps(self, key: str) -> float | None:
         value = self._get(key, (int, float), "a number", None)

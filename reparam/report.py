@@ -179,6 +179,7 @@ class VerifyReport:
 
 EXTRA = "extra: nothing in the train form accounts for it"
 SHOWN = 10
+FEW = 3
 NOT_COVERED = (
     "what is assumed above would be wrong on both sides alike; the graph around the blocks "
     "(strides, activations, order) is not in a checkpoint"
@@ -224,7 +225,7 @@ def remarks(plan: Plan) -> list[str]:
     lines = [name if name == MODEL_CONFIG else f"recipe {name}" for name in plan.recipes]
     lines += [f"assumed {fact}" for fact in plan.assumed]
     lines += [f"note: {note}" for note in plan.notes]
-    stay = digest([(s.name, s.reason) for s in plan.skipped], most=SHOWN)
+    stay = digest([(s.name, s.reason) for s in plan.skipped], most=FEW)
     lines += [f"not fused: {name}: {reason}" for name, reason in stay]
     if plan.unclaimed:
         lines.append(f"refused: tensors no line reads: {', '.join(plan.unclaimed)}")

@@ -14,6 +14,7 @@ from reparam.expression import (
     Maybe,
     Number,
     Sum,
+    format_line,
     format_name,
     format_tree,
     layers,
@@ -24,10 +25,20 @@ from reparam.parsing import parse
 names = st.sampled_from(
     ["conv", "rbr_dense.conv", "a.0", "_x", "stage{n}.conv", "{i}.bn", "b-c", "id", "avg", "0.1"]
 )
-attributes = st.dictionaries(
-    st.sampled_from(["kernel", "groups", "dilation", "origin", "border", "transposed"]),
-    st.sampled_from(["2", "1x3", "image", "{g}"]),
-).map(lambda pairs: tuple((k, "" if k == "transposed" else v) for k, v in pairs.items()))
+VALUES = {
+    "kernel": ["2", "1x3", "odd", "{g}", "1x{g}"],
+    "groups": ["2", "{g}"],
+    "dilation": ["2", "1x3", "{g}"],
+    "origin": ["0", "1x3", "{g+1}"],
+    "border": ["zero", "image", "valid"],
+    "eps": ["1e-3", "0.5"],
+    "transposed": [""],
+    "add": [""],
+    "window": [""],
+}
+attributes = st.fixed_dictionaries(
+    {}, optional={key: st.sampled_from(values) for key, values in VALUES.items()}
+).map(lambda pairs: tuple(pairs.items()))
 leaves = st.one_of(
     st.builds(Layer, names, attributes),
     st.just(Identity()),
@@ -100,7 +111,9 @@ MEANINGS = {
     "a - 0.5 b": Sum(((1, A), (-1, Chain((Number(0.5), B))))),
     "'id' + 'avg' '0'": Sum(((1, layer("id")), (1, Chain((layer("avg"), layer("0")))))),
     "a[groups=2, transposed]": Layer("a", (("groups", "2"), ("transposed", ""))),
+    "a[add] b[window]": Chain((Layer("a", (("add", ""),)), Layer("b", (("window", ""),)))),
     "a-b": layer("a-b"),
+    "{i+12}": layer("{i+12}"),
     "x.{n+1}.y": layer("x.{n+1}.y"),
 }
 
@@ -108,6 +121,11 @@ MEANINGS = {
 @pytest.mark.parametrize("text", MEANINGS)
 def test_the_meaning_of(text):
     assert parse(f"{text} -> out") == Line(MEANINGS[text], "out")
+
+
+def test_parentheses_are_kept_where_they_count():
+    for text in ("a (b c)", "a (b - c)", "(a b)? c", "a - (b + c)", "(a + b) c", "(- a) b"):
+        assert format_tree(parse(f"{text} -> out").tree) == text
 
 
 NAMES = ["stage1/conv", "a b", "it's", "''", "(", "0.1", "id", "avg", "conv.", "é-1", "{stem*}x"]
@@ -125,6 +143,12 @@ def test_without_a_name_the_result_takes_the_place_of_the_first_layer():
     assert parse("0.5 (id + x.conv bn)").output == "x.conv"
 
 
+@pytest.mark.parametrize("arrow", ["->.", "-> .", "  ->   .  "])
+def test_a_dot_is_the_block_itself(arrow):
+    assert parse(f"a b {arrow}") == Line(Chain((A, B)), "")
+    assert format_line(parse(f"a b {arrow}")) == "a b -> ."
+
+
 ERRORS = {
     "": (1, r"expected a layer, 'id', 'avg N', a number or '\('"),
     "a +": (4, "expected a layer"),
@@ -135,6 +159,22 @@ ERRORS = {
     "()": (2, "expected a layer"),
     "a b??": (5, "expected the end of the line"),
     "? a": (1, "expected a layer"),
+    "a -> . b": (8, "expected the end of the line"),
+    "a -> .b": (6, "cannot read '.'"),
+    "a .": (3, "expected the end of the line"),
+    ". a": (1, "expected a layer"),
+    "x[add=1]": (2, "'add' needs no value"),
+    "x[window=7]": (2, "'window' needs no value"),
+    "x[kernel=0]": (2, "kernel=0: expected taps per axis"),
+    "x[kernel=even]": (2, "kernel=even: expected taps per axis"),
+    "x[kernel=3x]": (2, "kernel=3x: expected taps per axis"),
+    "x[groups=1x2]": (2, "groups=1x2: expected number of groups"),
+    "x[dilation=0]": (2, "dilation=0: expected distance of taps"),
+    "x[origin=-1]": (2, "origin=-1: expected tap that meets"),
+    "x[border=2]": (2, "border=2: expected zero, image or valid"),
+    "a avg 0": (7, "expected sizes of at least 1"),
+    "x[kernel]": (2, "'kernel' needs a value"),
+    "a{i-1}": (2, "cannot read '{'"),
     "a ->": (5, "expected the name the result goes to"),
     "a -> 3": (6, "expected the name the result goes to"),
     "a -> b c": (8, "expected the end of the line"),

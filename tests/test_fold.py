@@ -214,3 +214,55 @@ def test_a_block_of_norms_alone_folds_to_a_linear_layer():
     block = conv_norm()
     conv = fold(ops.ChainOp((block.op.steps[1],), 4), block.read)
     assert (conv.rank, conv.groups) == (0, 4)
+
+
+def shifted(single):
+    """A grouped convolution with a bias, a factor and a shift: all small whole numbers."""
+    tensors = {
+        "w": np.arange(8.0).reshape(4, 2, 1),
+        "b": np.array([1.0, 2, 3, 4]),
+        "f": np.array([2.0, 3, 5, 7]).reshape(1, 4, 1),
+        "v": np.array([[10.0]]) if single else np.array([10.0, 20, 30, 40]).reshape(4, 1),
+    }
+    conv = ops.ConvOp("w", "b", (4, 2, 1), 2, (1,), (0,))
+    steps = (conv, ops.ScaleOp("f", 4), ops.ShiftOp("v", 4, single))
+    return Block(ops.ChainOp(steps, 4), tensors, 1)
+
+
+@pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize("rows", [(0, 4), (0, 2), (2, 4)])
+def test_a_shift_is_added_to_the_bias_alone(single, rows):
+    block = shifted(single)
+    conv = fold(block.op, block.read, rows)
+    part = slice(*rows)
+    kernel = np.array([[[0.0], [2]], [[6], [9]], [[20], [25]], [[42], [49]]])
+    bias = np.array([2.0, 6, 15, 28]) + ([10] * 4 if single else [10, 20, 30, 40])
+    assert np.array_equal(conv.kernel, kernel[part])
+    assert np.array_equal(conv.bias, bias[part])
+    x = np.array([[[1.0], [2], [3], [4]]])
+    expected = [[4, 24, 160, 322][i] + bias[i] for i in range(4)][part]
+    assert reference.run(block.op, block.read, x, rows).reshape(-1).tolist() == expected
+
+
+def test_a_shift_before_a_convolution_is_seen_by_every_tap():
+    block = shifted(single=False)
+    conv = block.op.steps[0]
+    op = ops.ChainOp((ops.ShiftOp("v", 4), conv), 4)
+    fused = fold(op, block.read)
+    assert np.array_equal(fused.kernel, block.tensors["w"])
+    assert fused.bias.tolist() == [20 + 1, 20 * 3 + 10 * 2 + 2, 30 * 4 + 40 * 5 + 3, 30 * 6 + 284]
+
+
+def test_what_a_shift_reads_and_whether_it_needs_a_bias():
+    block = shifted(single=False)
+    conv, factor, shift = block.op.steps
+    assert list(ops.tensor_names(block.op)) == ["w", "b", "f", "v"]
+    bare = replace(conv, bias=None)
+    assert not ops.shifts(ops.ChainOp((bare, factor), 4))
+    assert ops.shifts(ops.ChainOp((bare, shift), 4))
+    assert ops.shifts(ops.ChainOp((conv, factor), 4))
+    assert (ops.inputs(shift), ops.outputs(shift), ops.row_unit(shift)) == (4, 4, 1)
+    assert ops.reach(shift, (1, 3)) == (1, 3)
+    block.tensors["v"][3] = np.nan
+    with pytest.raises(NumericError, match=r"v\[3\] is nan"):
+        fold(block.op, block.read)

@@ -11,7 +11,8 @@ import tracemalloc
 import ml_dtypes
 import numpy as np
 import pytest
-from families import Maker, repvgg, resnet, shared_norm_resnet, vgg
+from families.plain import repvgg, resnet, shared_norm_resnet, vgg
+from families.sample import Maker
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 

@@ -31,7 +31,7 @@ LAYERS = [
     ["resolve", "recipe_toml"],
     ["trial", "plans", "library"],
     ["match"],
-    ["binding", "strided"],
+    ["binding", "strided", "eps", "search"],
     ["recipe_plan", "plan_json"],
     ["planning"],
     # both together: one block at a time

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from families import FAMILIES, repvgg, resnet
+from families import FAMILIES
+from families.plain import repvgg, resnet
 from safetensors.numpy import load_file, save_file
 
 import reparam
@@ -11,11 +12,12 @@ from reparam.errors import PlanError, ReparamError
 from reparam.plan_json import FORMAT
 
 
-@pytest.fixture(params=list(FAMILIES), ids=" / ".join)
-def path(request, tmp_path):
-    path = tmp_path / "train.safetensors"
-    save_file(FAMILIES[request.param][0], path, metadata={"format": "pt"})
-    return path
+@pytest.fixture(params=FAMILIES, ids=" / ".join)
+def given(request, tmp_path):
+    """A file in every spelling, and what to say about it."""
+    path, sample = tmp_path / "train.safetensors", FAMILIES[request.param]
+    save_file(sample.state, path, metadata={"format": "pt"})
+    return path, {"eps": 1e-3, "recipe": request.param[0] if sample.named else None}
 
 
 def test_reads_no_tensor_data(tmp_path):
@@ -29,16 +31,18 @@ def test_reads_no_tensor_data(tmp_path):
 
 
 @pytest.mark.parametrize("batch_norm", ["remove", "neutral"])
-def test_json_round_trip(path, batch_norm):
-    plan = reparam.plan(path, eps=1e-3, batch_norm=batch_norm, dtype="float32")
+def test_json_round_trip(given, batch_norm):
+    path, said = given
+    plan = reparam.plan(path, batch_norm=batch_norm, dtype="float32", **said)
     assert reparam.Plan.from_json(plan.to_json()) == plan
 
 
-def test_carrying_out_a_plan_is_fusing(path, tmp_path):
-    plan = reparam.Plan.from_json(reparam.plan(path, eps=1e-3).to_json())
+def test_carrying_out_a_plan_is_fusing(given, tmp_path):
+    path, said = given
+    plan = reparam.Plan.from_json(reparam.plan(path, **said).to_json())
     one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
     reparam.fuse(path, one, plan=plan)
-    reparam.fuse(path, two, eps=1e-3)
+    reparam.fuse(path, two, **said)
     assert one.read_bytes() == two.read_bytes()
 
 
@@ -115,7 +119,7 @@ def test_a_plan_for_another_file_is_refused(tmp_path):
 
 def test_text_says_what_is_fused_assumed_and_left(tmp_path):
     path = tmp_path / "train.safetensors"
-    save_file(FAMILIES["resnext-basic", "basic + shortcut"][0], path)
+    save_file(FAMILIES["resnext-basic", "basic + shortcut"].state, path)
     text = str(reparam.plan(path))
     assert "7 fusions" in text
     assert "layer1.0.basic.conv1_0  8x8x1x1 float32" in text

@@ -1,23 +1,47 @@
 """Every recipe finds its blocks in every spelling, and reads nothing else as one."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
-from families import FAMILIES, Maker, cifar_resnet, mobilenetv2, repvgg, resnet, vgg
+from families import FAMILIES
+from families.plain import cifar_resnet, mobilenetv2, repvgg, resnet, vgg
+from families.sample import Maker, Sample
 
 import reparam
+from reparam import operations
 from reparam.checkpoint import TensorInfo
 from reparam.errors import PlanError, RecipeError
 from reparam.library import find_recipes
 from reparam.plans import Settings
 from reparam.recipe_plan import plan_tensors
 from reparam.recipe_toml import read_recipe
+from reparam.reference import probe_size, run
 
-CASES = [pytest.param(*key, *value, id=" / ".join(key)) for key, value in FAMILIES.items()]
-EPS = {
-    "official, in a detector with a neck": 1e-3,
-    "official, in YOLOv6": 1e-3,
-    "torchvision detection backbone": 0.0,
-}
+
+class Family(NamedTuple):
+    """One spelling of one recipe with its sample.
+
+    Attributes:
+        recipe: Name of the recipe.
+        label: Recipe and spelling, as plans call them.
+        sample: The checkpoint and what becomes of it.
+        said: What the user has to say about it, and no more.
+    """
+
+    recipe: str
+    label: str
+    sample: Sample
+    said: dict
+
+
+@pytest.fixture(params=FAMILIES, ids=" / ".join)
+def family(request):
+    recipe, spelling = request.param
+    sample = FAMILIES[request.param]
+    said = {"eps": sample.eps} if sample.said else {}
+    said |= {"recipe": recipe} if sample.named else {}
+    return Family(recipe, f"{recipe} ({spelling})", sample, said)
 
 
 def plan_of(state, **options):
@@ -26,6 +50,10 @@ def plan_of(state, **options):
     settings = Settings(options.pop("batch_norm", "remove"), options.pop("dtype", "keep"))
     options = {"recipe": None, "eps": None} | options
     return plan_tensors(tensors, {}, "state dict", settings=settings, **options)
+
+
+def reader(tensors):
+    return lambda name, rows=(None,): tensors[name][slice(*rows)]
 
 
 def by_hand(state, conv, norm, eps):
@@ -41,61 +69,92 @@ def test_every_spelling_has_a_sample():
     assert known == set(FAMILIES)
 
 
-@pytest.mark.parametrize(("recipe", "spelling", "state", "count"), CASES)
-def test_found_by_names_alone(recipe, spelling, state, count):
-    plan = plan_of(state, eps=EPS.get(spelling))
-    assert plan.recipes == (f"{recipe} ({spelling})",)
-    assert len(plan.fusions) == count
+def test_found_by_names_alone(family):
+    plan = plan_of(family.sample.state, **family.said)
+    assert plan.recipes == (family.label,)
+    assert {fusion.name for fusion in plan.fusions} == set(family.sample.makes)
+    assert {fusion.binding.eps for fusion in plan.fusions} == {family.sample.eps}
     assert plan.unclaimed == ()
+
+
+def test_what_has_to_be_said_is_not_guessed(family):
+    """Without it the file is refused, or another recipe's."""
+    for word in family.said:
+        said = {k: v for k, v in family.said.items() if k != word}
+        try:
+            plan = plan_of(family.sample.state, **said)
+        except PlanError:
+            continue
+        assert word == "recipe"
+        assert not any(label.startswith(f"{family.recipe} (") for label in plan.recipes)
 
 
 @pytest.mark.parametrize("prefix", ["backbone.", "module.", "model.", "a.b.c."])
-@pytest.mark.parametrize(("recipe", "spelling", "state", "count"), CASES)
-def test_any_prefix(recipe, spelling, state, count, prefix):
-    plan = plan_of({prefix + k: v for k, v in state.items()}, eps=EPS.get(spelling))
-    assert (plan.recipes, len(plan.fusions)) == ((f"{recipe} ({spelling})",), count)
+def test_any_prefix(family, prefix):
+    state = {prefix + k: v for k, v in family.sample.state.items()}
+    plan = plan_of(state, **family.said)
+    assert plan.recipes == (family.label,)
+    assert {fusion.name for fusion in plan.fusions} == {prefix + n for n in family.sample.makes}
     assert plan.unclaimed == ()
 
 
-@pytest.mark.parametrize(("recipe", "spelling", "state", "count"), CASES)
-def test_order_of_tensors_is_irrelevant(recipe, spelling, state, count):
+def test_order_of_tensors_is_irrelevant(family):
+    state = family.sample.state
     names = list(state)
     np.random.default_rng(1).shuffle(names)
-    shuffled = plan_of({k: state[k] for k in names}, eps=EPS.get(spelling))
-    assert shuffled.fusions == plan_of(state, eps=EPS.get(spelling)).fusions
-    assert len(shuffled.fusions) == count
-    assert shuffled.recipes == (f"{recipe} ({spelling})",)
+    shuffled = plan_of({k: state[k] for k in names}, **family.said)
+    assert shuffled.fusions == plan_of(state, **family.said).fusions
+    assert shuffled.recipes == (family.label,)
 
 
-@pytest.mark.parametrize(("recipe", "spelling", "state", "count"), CASES)
+def test_deploy_form_has_exactly_its_tensors(family):
+    state, expected = family.sample.state, family.sample.deploy_keys
+    fused = reparam.fuse_state_dict(state, **family.said)
+    assert set(fused) == expected
+    made = {f"{path}.{role}" for path in family.sample.makes for role in ("weight", "bias")}
+    assert all(np.array_equal(fused[name], state[name]) for name in expected - made)
+
+
 @pytest.mark.parametrize("batch_norm", ["remove", "neutral"])
-def test_fused_values_and_keys(recipe, spelling, state, count, batch_norm):
-    """Pairs are what the textbook says; everything else is copied; nothing is left over."""
-    eps = EPS.get(spelling, 1e-5)
-    fused = reparam.fuse_state_dict(state, eps=EPS.get(spelling), batch_norm=batch_norm)
-    plan = plan_of(state, eps=EPS.get(spelling), batch_norm=batch_norm)
+def test_deploy_form_computes_the_same(family, batch_norm):
+    """Every fused layer, against its unfused layers run on a random image, borders included."""
+    sample, said = family.sample, family.said | {"batch_norm": batch_norm}
+    state = {k: v.astype(float) if v.dtype.kind == "f" else v for k, v in sample.state.items()}
+    fused = reparam.fuse_state_dict(state, **said)
+    random = np.random.default_rng(2)
+    for fusion in plan_of(state, **said).fusions:
+        x = random.normal(size=(2, operations.inputs(fusion.op), *probe_size(fusion.op)))
+        wanted = run(fusion.op, reader(state), x)
+        found = run(fusion.after, reader(fused), x)
+        assert found.shape == wanted.shape
+        assert np.abs(found - wanted).max() <= 1e-12 * np.abs(wanted).max(), fusion.name
+
+
+@pytest.mark.parametrize("batch_norm", ["remove", "neutral"])
+def test_pairs_are_what_the_textbook_says(family, batch_norm):
+    state, eps = family.sample.state, family.sample.eps
+    said = family.said | {"batch_norm": batch_norm}
+    fused = reparam.fuse_state_dict(state, **said)
+    plan = plan_of(state, **said)
     assert set(fused) == set(plan.outputs)
-    assert (len(plan.fusions), plan.recipes) == (count, (f"{recipe} ({spelling})",))
-    for name in plan.copies:
-        assert np.array_equal(fused[name], state[name])
+    in_place = []
     for fusion in plan.fusions:
-        if "+" in fusion.expression:
+        pair = operations.conv_norm_pair(fusion.op)
+        if pair is None or pair[0].transposed:
             continue
-        conv, norm = (leaf for leaf in fusion.op.steps)
-        path = norm.mean.rpartition(".")[0]
-        kernel, bias = by_hand(state, fusion.name, path, eps)
+        conv, norm = (name.rpartition(".")[0] for name in (pair[0].weight, pair[1].mean))
+        kernel, bias = by_hand(state, conv, norm, eps)
         assert np.allclose(fused[fusion.kernel.name], kernel, rtol=1e-6, atol=1e-7)
         assert np.allclose(fused[fusion.bias.name], bias, rtol=1e-6, atol=1e-6)
-        if batch_norm == "neutral":
-            assert set(fused) == set(state)
-            assert (fused[norm.weight] == 1).all()
-            assert (fused[norm.mean] == 0).all()
-            assert (fused[norm.var] == np.float32(1 - eps)).all()
-            assert fusion.bias.name == (
-                conv.bias
-                if recipe == "resnet-shared-norm" and fusion.name != "conv1"
-                else norm.bias
-            )
+        if batch_norm == "neutral" and conv == fusion.name:
+            in_place.append(fusion)
+            assert (fused[f"{norm}.weight"] == 1).all()
+            assert (fused[f"{norm}.running_mean"] == 0).all()
+            assert (fused[f"{norm}.running_var"] == np.float32(1 - eps)).all()
+            shared = sum(f"{norm}.running_mean" in f.reads for f in plan.fusions) > 1
+            assert fusion.bias.name == f"{conv if shared else norm}.bias"
+    if len(in_place) == len(plan.fusions):
+        assert set(fused) == set(state)
 
 
 def test_repvgg_block_sums_its_branches():
@@ -115,13 +174,13 @@ def test_repvgg_block_sums_its_branches():
 
 
 def test_shared_norm_is_folded_into_both_convolutions():
-    plan = plan_of(FAMILIES["resnet-shared-norm", "residual_blocks"][0])
+    plan = plan_of(FAMILIES["resnet-shared-norm", "residual_blocks"].state)
     readers = [f.name for f in plan.fusions if "residual_blocks.0.bn.running_var" in f.reads]
     assert readers == ["residual_blocks.0.conv1", "residual_blocks.0.conv2"]
 
 
 def test_norm_after_the_sum_stays_and_says_why():
-    plan = plan_of(FAMILIES["resnext-basic", "basic + shortcut"][0])
+    plan = plan_of(FAMILIES["resnext-basic", "basic + shortcut"].state)
     assert {s.name for s in plan.skipped} == {"layer1.0.bn0", "layer1.1.bn0"}
     assert all("after" in s.reason or "follows the sum" in s.reason for s in plan.skipped)
     assert "bn0.running_var" in {n for f in plan.fusions for n in f.reads}
@@ -233,18 +292,20 @@ def test_norm_without_statistics_is_refused():
     assert "running_mean" in refused(state)
 
 
-def test_larger_depthwise_kernels_are_another_family():
+def test_larger_depthwise_kernels_are_another_net():
     state = mobilenetv2("timm")
     state["blocks.1.0.conv_dw.weight"] = np.ones((16, 1, 5, 5), np.float32)
-    assert "kernel 5x5, expected 3" in refused(state)
+    assert "cannot know eps" in refused(state)
+    assert "mobilenetv2 (timm)" not in plan_of(state, eps=1e-5).recipes
 
 
-def test_detector_asks_for_eps():
-    assert "Say it with --eps" in refused(
-        FAMILIES["repvgg", "official, in a detector with a neck"][0]
-    )
-    assert "Say it with --eps" in refused(FAMILIES["resnet", "torchvision detection backbone"][0])
-    assert "Say it with --eps" in refused(FAMILIES["repvgg", "official, in YOLOv6"][0])
+@pytest.mark.parametrize(
+    "key", [k for k, sample in FAMILIES.items() if sample.said], ids=" / ".join
+)
+def test_asks_for_eps(key):
+    sample = FAMILIES[key]
+    message = refused(sample.state, recipe=key[0] if sample.named else None)
+    assert "Say it with --eps" in message
 
 
 def square(*, downsample=False):
@@ -284,7 +345,7 @@ def test_two_norms_are_not_a_convolution_and_a_norm():
 
 
 def test_shared_norm_needs_the_whole_block():
-    state = FAMILIES["resnet-shared-norm", "residual_blocks"][0]
+    state = FAMILIES["resnet-shared-norm", "residual_blocks"].state
     refused({k: v for k, v in state.items() if ".conv4." not in k})
 
 
@@ -297,13 +358,13 @@ def test_quantised_kernel_is_refused():
 # --- fused already, half fused, placeholders ----------------------------------------------------
 
 
-@pytest.mark.parametrize(("recipe", "spelling", "state", "count"), CASES)
-def test_already_fused_file_says_so(recipe, spelling, state, count):
-    fused = reparam.fuse_state_dict(state, eps=EPS.get(spelling))
-    message = refused(fused, eps=EPS.get(spelling))
-    assert "already in deploy form" in message
-    assert recipe in message
-    assert f"{count} layers" in message or recipe == "resnext-basic"
+def test_already_fused_file_says_so(family):
+    fused = reparam.fuse_state_dict(family.sample.state, **family.said)
+    message = refused(fused, **family.said)
+    renamed = any(f"{path}.weight" not in family.sample.state for path in family.sample.makes)
+    # where no name is new and other norms stay, nothing tells what the net was
+    if renamed or not any(name.endswith(".running_var") for name in fused):
+        assert "already in deploy form" in message or "in deploy form already" in message
 
 
 def test_half_fused_repvgg_fuses_the_rest():
@@ -393,8 +454,8 @@ def test_errors_in_a_recipe_name_file_and_place(change, message):
 
 
 def test_unknown_recipe_lists_the_known():
-    with pytest.raises(RecipeError, match="repvgg, repvgg-keras, resnet"):
-        find_recipes(["nope"])
+    with pytest.raises(RecipeError, match=r"like repvgg.*'reparam recipes' lists"):
+        find_recipes(["repvg"])
 
 
 # --- hostile headers ----------------------------------------------------------------------------
@@ -449,3 +510,53 @@ def test_pre_activation_with_transitions_outside_the_blocks_is_refused():
 def test_neutral_needs_a_small_eps():
     with pytest.raises(PlanError, match=r"positive for eps < 1"):
         plan_of(vgg(), eps=1e8, batch_norm="neutral")
+
+
+# --- what a file lacks or holds too much of ------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ["weight", "bias"])
+def test_a_norm_with_only_one_of_weight_and_bias_is_damaged(role):
+    state = {k: v for k, v in repvgg("official").items() if k != f"stage0.rbr_1x1.bn.{role}"}
+    message = refused(state)
+    assert "'stage0.rbr_1x1.bn'" in message
+    assert "damaged" in message
+
+
+def test_a_norm_without_both_has_none():
+    """affine=False."""
+    gone = [f"stage0.rbr_1x1.bn.{role}" for role in ("weight", "bias")]
+    state = {k: v for k, v in repvgg("official").items() if k not in gone}
+    assert len(plan_of(state).fusions) == 3
+
+
+def test_a_block_beside_the_layers_of_a_yolo_asks_for_eps():
+    state = {f"model.1.{k}": v for k, v in repvgg("timm").items()}
+    m = Maker()
+    m.conv("model.4.cv1.conv", 8, 8, 1, 1)
+    m.norm("model.4.cv1.bn", 8)
+    assert len(plan_of(state).fusions) == 3
+    message = refused(state | m.state)
+    assert "YOLO" in message
+    assert "Say it with --eps" in message
+    plan = plan_of(state | m.state, eps=1e-3)
+    assert {f.binding.eps for f in plan.fusions} == {1e-3}
+
+
+def test_qarepvgg_with_squeeze_and_excitation_is_refused_with_the_reason():
+    state = dict(FAMILIES["qarepvgg", "V2"].state)
+    m = Maker()
+    for name in ("stage1.0.se.down", "stage1.0.se.up"):
+        m.conv(name, 4, 4, 1, 1, bias=True)
+    message = refused(state | m.state)
+    assert "stage1.0.se.down: the norm behind the branches reads what squeeze" in message
+
+
+def test_two_recipes_that_state_different_eps():
+    """A net has mostly one, that of the code that built it."""
+    state = repvgg("timm") | {
+        f"second.{k}": v for k, v in FAMILIES["mobilenetv3", "torchvision"].state.items()
+    }
+    message = refused(state)
+    assert "disagree on eps: 0.001 (recipe mobilenetv3) and 1e-05 (recipe repvgg)" in message
+    assert {f.binding.eps for f in plan_of(state, eps=1e-4).fusions} == {1e-4}

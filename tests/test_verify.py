@@ -3,7 +3,8 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from families import FAMILIES, repvgg, resnet, vgg
+from families import FAMILIES
+from families.plain import repvgg, resnet, vgg
 from safetensors.numpy import load_file, save_file
 
 import reparam
@@ -39,7 +40,7 @@ def test_untouched(pair):
 @pytest.mark.parametrize("batch_norm", ["remove", "neutral"])
 @pytest.mark.parametrize("dtype", ["keep", "float16", "bfloat16"])
 @pytest.mark.parametrize(
-    "state", [vgg(), resnet(), FAMILIES["resnet-shared-norm", "residual_blocks"][0]]
+    "state", [vgg(), resnet(), FAMILIES["resnet-shared-norm", "residual_blocks"].state]
 )
 def test_every_mode_verifies_without_being_told(tmp_path, state, batch_norm, dtype):
     before, after = tmp_path / "before.safetensors", tmp_path / "after.safetensors"
@@ -48,6 +49,19 @@ def test_every_mode_verifies_without_being_told(tmp_path, state, batch_norm, dty
     report = reparam.verify(before, after)
     assert report.ok, report.differences
     assert report.plan.settings.batch_norm == batch_norm
+
+
+@pytest.mark.parametrize("batch_norm", ["remove", "neutral"])
+@pytest.mark.parametrize("family", FAMILIES, ids=" / ".join)
+def test_every_family(tmp_path, family, batch_norm):
+    before, after = tmp_path / "before.safetensors", tmp_path / "after.safetensors"
+    sample = FAMILIES[family]
+    said = {"eps": sample.eps, "recipe": family[0] if sample.named else None}
+    save_file(sample.state, before)
+    reparam.fuse(before, after, batch_norm=batch_norm, **said)
+    report = reparam.verify(before, after, **said)
+    assert report.ok, report.differences
+    assert (report.fused, report.untouched, report.extra) == (len(sample.makes), 0, ())
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])

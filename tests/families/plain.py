@@ -1,34 +1,13 @@
-"""Small state dicts in every spelling the recipes know, written out from the key names alone."""
+"""RepVGG, and nets whose norms follow their convolutions."""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
 
-State = dict[str, np.ndarray]
+from families.sample import Maker, Sample
 
-
-class Maker:
-    """Adds layers with random weights, and norms with statistics that are anything but fresh."""
-
-    def __init__(self, seed: int = 0, dtype: type = np.float32) -> None:
-        self.state: State = {}
-        self.rng = np.random.default_rng(seed)
-        self.dtype = dtype
-
-    def conv(self, name: str, out: int, into: int, *space: int, bias: bool = False) -> None:
-        self.add(f"{name}.weight", self.rng.normal(size=(out, into, *space)))
-        if bias:
-            self.add(f"{name}.bias", self.rng.normal(size=out))
-
-    def norm(self, name: str, width: int) -> None:
-        self.add(f"{name}.weight", self.rng.normal(1, 0.5, size=width))
-        self.add(f"{name}.bias", self.rng.normal(size=width))
-        self.add(f"{name}.running_mean", self.rng.normal(size=width))
-        self.add(f"{name}.running_var", self.rng.uniform(0.1, 2, size=width))
-        self.state[f"{name}.num_batches_tracked"] = np.array(7)
-
-    def add(self, name: str, values: np.ndarray) -> None:
-        self.state[name] = values.astype(self.dtype)
+if TYPE_CHECKING:
+    from families.sample import State
 
 
 def repvgg(style: str, *, se: bool = False, groups: int = 1) -> State:
@@ -201,21 +180,108 @@ def basic_resnext() -> State:
     return m.state
 
 
-FAMILIES = {
-    ("repvgg", "official"): (repvgg("official"), 3),
-    ("repvgg", "timm"): (repvgg("timm", se=True), 3),
-    ("repvgg", "mmpretrain"): (repvgg("mmpretrain", groups=4), 3),
-    ("repvgg", "official, in a detector with a neck"): (detector(), 3),
-    ("repvgg", "official, in YOLOv6"): (yolov6(), 3),
-    ("resnet", "torchvision, timm"): (resnet(), 8),
-    ("resnet", "timm deep stem"): (resnet(deep_stem=True, pooled=True), 10),
-    ("resnet", "torchvision detection backbone"): (detection_backbone(), 8),
-    ("vgg", "torchvision"): (vgg(), 3),
-    ("vgg", "timm"): (vgg("timm"), 3),
-    ("mobilenetv2", "torchvision"): (mobilenetv2(), 7),
-    ("mobilenetv2", "flat Sequential blocks"): (mobilenetv2("flat"), 7),
-    ("mobilenetv2", "timm"): (mobilenetv2("timm"), 7),
-    ("resnet-shared-norm", "residual_blocks"): (shared_norm_resnet(), 5),
-    ("resnext-basic", "basic + shortcut"): (basic_resnext(), 7),
+RESNET = tuple(
+    f"{block}.{layer}"
+    for block, layers in (
+        ("layer1.0", ("conv1", "conv2", "conv3", "downsample.0")),
+        ("layer1.1", ("conv1", "conv2", "conv3")),
+    )
+    for layer in layers
+)
+DEEP = ("conv1.0", "conv1.3", "conv1.6", *(n.replace("sample.0", "sample.1") for n in RESNET))
+BACKBONE = tuple(f"backbone.body.{name}" for name in ("conv1", *RESNET))
+
+SAMPLES = {
+    ("repvgg", "official"): Sample(
+        repvgg("official"),
+        makes=("stage0.rbr_reparam", "stage1.0.rbr_reparam", "stage1.1.rbr_reparam"),
+        stays=("head.fc",),
+    ),
+    ("repvgg", "timm"): Sample(
+        repvgg("timm", se=True),
+        makes=("stem.reparam_conv", "stages.0.0.reparam_conv", "stages.0.1.reparam_conv"),
+        stays=("stem.attn", "stages.0.0.attn", "stages.0.1.attn", "head.fc"),
+    ),
+    ("repvgg", "mmpretrain"): Sample(
+        repvgg("mmpretrain", groups=4),
+        makes=("stem.branch_reparam", "stage_1.0.branch_reparam", "stage_1.1.branch_reparam"),
+        stays=("head.fc",),
+    ),
+    ("repvgg", "official, in a detector with a neck"): Sample(
+        detector(),
+        makes=tuple(f"backbone.{b}.rbr_reparam" for b in ("stage0", "stage1.0", "stage1.1")),
+        stays=("neck.", "backbone.head.fc"),
+        eps=1e-3,
+        said=True,
+    ),
+    ("repvgg", "official, in YOLOv6"): Sample(
+        yolov6(),
+        makes=tuple(f"{b}.rbr_reparam" for b in ("stem", "ERBlock_2.0", "ERBlock_2.1.conv1")),
+        stays=("head.fc",),
+        eps=1e-3,
+        said=True,
+    ),
+    ("resnet", "torchvision, timm"): Sample(resnet(), makes=("conv1", *RESNET), stays=("fc",)),
+    ("resnet", "timm deep stem"): Sample(
+        resnet(deep_stem=True, pooled=True), makes=DEEP, stays=("fc",)
+    ),
+    ("resnet", "torchvision detection backbone"): Sample(
+        detection_backbone(), makes=BACKBONE, stays=("backbone.fpn",), eps=0.0, said=True
+    ),
+    ("vgg", "torchvision"): Sample(
+        vgg(), makes=("features.0", "features.3", "features.7"), stays=("classifier",)
+    ),
+    ("vgg", "timm"): Sample(
+        vgg("timm"),
+        makes=("features.0", "features.3", "features.7"),
+        stays=("pre_logits", "head.fc"),
+    ),
+    ("mobilenetv2", "torchvision"): Sample(
+        mobilenetv2(),
+        makes=(
+            "features.0.0",
+            *("features.1.conv.0.0", "features.1.conv.1"),
+            *("features.2.conv.0.0", "features.2.conv.1.0", "features.2.conv.2"),
+            "features.3.0",
+        ),
+        stays=("classifier",),
+    ),
+    ("mobilenetv2", "flat Sequential blocks"): Sample(
+        mobilenetv2("flat"),
+        makes=(
+            "features.0.0",
+            *("features.1.conv.0", "features.1.conv.3"),
+            *("features.2.conv.0", "features.2.conv.3", "features.2.conv.6"),
+            "features.3.0",
+        ),
+        stays=("classifier",),
+    ),
+    ("mobilenetv2", "timm"): Sample(
+        mobilenetv2("timm"),
+        makes=(
+            "conv_stem",
+            *("blocks.0.0.conv_dw", "blocks.0.0.conv_pw"),
+            *("blocks.1.0.conv_pw", "blocks.1.0.conv_dw", "blocks.1.0.conv_pwl"),
+            "conv_head",
+        ),
+        stays=("classifier",),
+    ),
+    ("resnet-shared-norm", "residual_blocks"): Sample(
+        shared_norm_resnet(),
+        makes=("conv1", *(f"residual_blocks.{n}.conv{m}" for n in (0, 1) for m in (1, 2))),
+        stays=(*(f"residual_blocks.{n}.conv{m}" for n in (0, 1) for m in (3, 4)), "fc"),
+    ),
+    ("resnext-basic", "basic + shortcut"): Sample(
+        basic_resnext(),
+        makes=(
+            "conv0",
+            *(
+                f"layer1.{n}.basic.{conv}"
+                for n in (0, 1)
+                for conv in ("conv1_0", "conv3_0", "conv1_1")
+            ),
+        ),
+        stays=(*(f"layer1.{n}.{name}" for n in (0, 1) for name in ("shortcut", "bn0")), "fc"),
+    ),
 }
-"""Recipe and spelling: a state dict and how many fusions it holds."""
+"""Recipe and spelling, each with a checkpoint in train form and what becomes of it."""

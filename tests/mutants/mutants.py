@@ -13,6 +13,7 @@ NEAREST = "tests/test_rounding.py::test_nearest_rounds_ties_to_even_and_keeps_su
 EXACT = "tests/test_exact.py"
 TIES = "tests/test_exact.py::test_numbers_a_hair_beside_a_tie"
 FOLD = "tests/test_fold.py"
+SHIFT = "tests/test_fold.py::test_a_shift_is_added_to_the_bias_alone"
 SLAB = "tests/test_fold.py::test_a_slab_has_the_bytes_of_the_rows_of_the_whole"
 REFERENCE = "tests/test_reference.py"
 SEQUENCES = "tests/test_sequences.py"
@@ -26,6 +27,12 @@ KERAS_ARRAYS = "tests/test_keras_arrays.py"
 KERAS_OUTPUT = "tests/test_keras_output.py"
 GRAPHS = "tests/test_keras_graphs.py"
 GOLDEN = "tests/test_keras_golden.py"
+MATCH = "tests/test_match.py"
+LINES = "tests/test_lines.py"
+CHOICE = "tests/test_recipe_choice.py"
+WINDOWS = "tests/test_windows.py"
+DIGEST = "tests/test_digest.py"
+LIBRARY = "tests/test_library.py"
 
 
 class Mutant(NamedTuple):
@@ -457,7 +464,7 @@ JUDGE = _in(
 )
 
 NOTATION = _in(
-    "reparam/expression.py",
+    "reparam/parsing.py",
     EXPRESSION,
     ("caret one to the left", "{' ' * self.start}^", "{' ' * (self.start - 1)}^"),
     ("column from zero", "column {self.start + 1}", "column {self.start}"),
@@ -470,6 +477,19 @@ NOTATION = _in(
     ("question mark lost", "node = Maybe(node)", "pass"),
     ("attribute given twice", "if any(key == found[1] for key, _ in pairs):", "if False:"),
     ("infinite number", "if math.isinf(value):", "if False:"),
+    ("quote in a name doubled", """self.value.replace("''", "'")""", "self.value"),
+    ("the block is no result", 'if self.kind == "block":', "if False:"),
+    (
+        "values of attributes not read",
+        "if value and found[2] and not re.fullmatch(value, found[2]):",
+        "if False:",
+    ),
+    ("pools of no size", "not re.fullmatch(_SIZE, self.value)", "False"),
+    ("add needs a value", '("transposed", "add", "window")', '("transposed", "window")'),
+    ("window needs a value", '("transposed", "add", "window")', '("transposed", "add")'),
+) + _in(
+    "reparam/expression.py",
+    EXPRESSION,
     (
         "parentheses of a sequence",
         "if isinstance(node, Sum | Chain) else",
@@ -477,11 +497,11 @@ NOTATION = _in(
     ),
     (
         "name written as a number",
-        'if re.fullmatch(_NAME, name) and name not in ("id", "avg"):',
+        'if re.fullmatch(NAME, name) and name not in ("id", "avg"):',
         'if name not in ("id", "avg"):',
     ),
     ("quote in a name lost", """name.replace("'", "''")""", "name"),
-    ("quote in a name doubled", """self.value.replace("''", "'")""", "self.value"),
+    ("the block written as a name", 'return format_name(name) if name else "."', "return name"),
 )
 
 CONTRACT = [
@@ -1007,6 +1027,846 @@ KERAS_FILES = (
     )
 )
 
+KINDS = _in(
+    "reparam/match.py",
+    MATCH,
+    (
+        "most unread taken",
+        "return len(trial.unread) if trial.block.at else",
+        "return -len(trial.unread) if trial.block.at else",
+    ),
+    (
+        "fewest read at the root",
+        "if trial.block.at else -len(trial.reads)",
+        "if trial.block.at else len(trial.reads)",
+    ),
+    (
+        "wrong shapes never reported",
+        "named = [t for t in trials if not t.problems or t.misfit]",
+        "named = fitting",
+    ),
+    (
+        "wrong shapes always reported",
+        "if not fitting or least < min(map(_unexplained, fitting)):",
+        "if not fitting or len(named) > len(fitting):",
+    ),
+    (
+        "last of equal kinds",
+        "best = next(t for t in fitting if _unexplained(t) == least)",
+        "best = [t for t in fitting if _unexplained(t) == least][-1]",
+    ),
+    (
+        "first kind that fits",
+        "best = next(t for t in fitting if _unexplained(t) == least)",
+        "best = fitting[0]",
+    ),
+    (
+        "rivals accepted",
+        "if odd := [t for t in fitting if _rivals(t, best)]:",
+        "if odd := [t for t in fitting if False]:",
+    ),
+    ("rivals that read the same layers", "and trial.reads != best.reads", "and trial is not best"),
+    (
+        "least of a torso named",
+        "key=lambda t: (len(t.present), -trials.index(t))",
+        "key=lambda t: (-len(t.present), -trials.index(t))",
+    ),
+    (
+        "last of equal torsos named",
+        "key=lambda t: (len(t.present), -trials.index(t))",
+        "key=lambda t: (len(t.present), trials.index(t))",
+    ),
+    (
+        "later kinds before earlier ones",
+        "sorted(chosen, key=lambda t: rank[id(t.block)])",
+        "sorted(chosen, key=lambda t: -rank[id(t.block)])",
+    ),
+    (
+        "layers read again",
+        "            if not earlier:\n                kept.append(found)",
+        "            kept.append(found)",
+    ),
+    ("layers read in part", "if earlier and earlier != found.reads:", "if False:"),
+    (
+        "a kind loses all its lines",
+        "        trial.found = kept\n",
+        "        trial.found = kept if len(kept) == len(trial.found) else []\n",
+    ),
+) + _in(
+    "reparam/resolve.py",
+    MATCH,
+    ("odd sizes of some axis", "if not all(taps % 2 for", "if not any(taps % 2 for"),
+    ("odd sizes of any number", "if not all(taps % 2 for", "if not all(taps % 2 or taps for"),
+)
+
+READ = _in(
+    "reparam/recipe_toml.py",
+    MATCH,
+    ("paths not read", "if not PATTERN.fullmatch(text):", "if False:"),
+    ("place not read", "self._check_pattern(key, text) if text or", "None if text or"),
+    ("over itself", "if recipe.name in recipe.over:", "if False:"),
+    ("empty texts", "if not text and key in self.values:", "if False:"),
+    (
+        "flags of any kind",
+        "if not isinstance(value, bool):\n            raise",
+        "if False:\n            raise",
+    ),
+    (
+        "eps asked for without a reason to",
+        "if (eps.value is None or bool(eps.unless)) != bool(eps.ask):",
+        "if eps.value is None and not eps.ask:",
+    ),
+)
+
+TORSOS = _in(
+    "reparam/match.py",
+    MATCH,
+    ("torsos never tolerated", "if not t.present or not t.present <= accounted]", "]"),
+    (
+        "torsos always tolerated",
+        "if not t.present or not t.present <= accounted]",
+        "if not t.present]",
+    ),
+    (
+        "torsos of nothing tolerated",
+        "if not t.present or not t.present <= accounted]",
+        "if not t.present <= accounted]",
+    ),
+    (
+        "torsos of which a part is read",
+        "if not t.present or not t.present <= accounted]",
+        "if t.present.isdisjoint(accounted)]",
+    ),
+    (
+        "layers of one kind of torso",
+        "torsos[-1].present |= {path for t in trials for path in t.present}",
+        "pass",
+    ),
+    (
+        "norms that stay make torsos",
+        "accounted = match.reads | match.keeps.keys() | taken",
+        "accounted = match.reads | taken",
+    ),
+    ("apart ignored", "    for pattern in spelling.apart:\n", "    for pattern in ():\n"),
+    (
+        "apart from anywhere",
+        "apart |= _matching(root, pattern, candidates(pattern, index))",
+        'apart |= _matching("", "**." + pattern, candidates(pattern, index))',
+    ),
+    ("norms apart", "candidates(pattern, index)).difference(norms)", "candidates(pattern, index))"),
+    (
+        "layers apart half fused",
+        "known = accounted | apart if match.found else accounted",
+        "known = accounted",
+    ),
+    (
+        "layers apart never fused",
+        "known = accounted | apart if match.found else accounted",
+        "known = accounted | apart",
+    ),
+    (
+        "layers fused already make torsos",
+        "accounted |= apart.union(match.fused)",
+        "accounted |= apart",
+    ),
+    ("norms of a spelling ignored", "    for keep in spelling.keep:\n", "    for keep in ():\n"),
+    (
+        "norms of a spelling from anywhere",
+        "found = _matching(root, keep.norm, norms)",
+        'found = _matching("", "**." + keep.norm, norms)',
+    ),
+    (
+        "norms of a spelling though read",
+        "found - match.reads - match.keeps.keys() - taken",
+        "found - match.keeps.keys() - taken",
+    ),
+    (
+        "norms of a spelling before those of a block",
+        "found - match.reads - match.keeps.keys() - taken",
+        "found - match.reads - taken",
+    ),
+    ("half fused accepted", "if match.found and match.bare:", "if False:"),
+    ("fused taken for half fused", "if match.found and match.bare:", "if match.bare:"),
+    (
+        "layers of others half fused",
+        "match.bare = [path for path in match.bare if path not in known]",
+        "pass",
+    ),
+    ("complete ignored", "if match.found and spelling.complete:", "if False:"),
+    ("complete always", "if match.found and spelling.complete:", "if match.found:"),
+    (
+        "complete beyond the root",
+        "if path.startswith(root) and path not in accounted",
+        "if path not in accounted",
+    ),
+) + _in(
+    "reparam/match.py",
+    CHOICE,
+    (
+        "layers of recipes above make torsos",
+        "accounted = match.reads | match.keeps.keys() | taken",
+        "accounted = match.reads | match.keeps.keys()",
+    ),
+    (
+        "norms of recipes above stay",
+        "found - match.reads - match.keeps.keys() - taken",
+        "found - match.reads - match.keeps.keys()",
+    ),
+)
+
+ROOTS = (
+    _in(
+        "reparam/match.py",
+        MATCH,
+        (
+            "root of the first need",
+            'next((n for n in spelling.needs if not n.startswith("**")), None)',
+            "next(iter(spelling.needs), None)",
+        ),
+        (
+            "needs without a root ignored",
+            'return [""] if all(exists("", n, index) for n in rest) else []',
+            'return [""]',
+        ),
+        (
+            "other needs ignored",
+            "missing = [n for n in rest if not exists(root, n, index)]",
+            "missing = []",
+        ),
+        ("needs of which none is there", "elif len(missing) < len(rest):", "else:"),
+        ("one root", "return sorted(set(roots))", "return roots[:1]"),
+        ("needs at the top", "return index.get(root + pattern)", "return index.get(pattern)"),
+        (
+            "result alone not found",
+            "for name in (*_required(line.tree), line.output)}",
+            "for name in _required(line.tree)}",
+        ),
+        (
+            "blocks found by their first layer",
+            "for name in (*_required(line.tree), line.output)}",
+            "for name in (_required(line.tree)[0], line.output)}",
+        ),
+        (
+            "kinds at the root compete",
+            '(found["block"], bool(block.at))',
+            '(found["block"], False)',
+        ),
+        (
+            "any path in the middle only",
+            'if not at or block.at.endswith("**") else',
+            'if block.at in ("", "**") else',
+        ),
+        ("spellings compete", "if match.reads & claimed:", "if False:"),
+        (
+            "a refused spelling keeps its layers",
+            "                layers_seen = frozenset(match.reads | torn)\n",
+            (
+                "                layers_seen = frozenset(match.reads | torn)\n"
+                "                claimed |= match.reads\n"
+            ),
+        ),
+        ("norms that stay are unknown", "(*trial.block.beside, *kept)", "trial.block.beside"),
+    )
+    + _in(
+        "reparam/match.py",
+        LINES,
+        ("lines of which all may be absent", "return needed or [", "return needed and ["),
+    )
+    + _in(
+        "reparam/match.py",
+        CHOICE,
+        (
+            "misses of what others read",
+            "layers_seen = frozenset(match.reads | torn)",
+            "layers_seen = frozenset[str]()",
+        ),
+        (
+            "misses of blocks that are not whole",
+            "layers_seen = frozenset(match.reads | torn)",
+            "layers_seen = frozenset(match.reads)",
+        ),
+        ("misses of norms that no line reads", "        torn |= set(left)\n", ""),
+        (
+            "layers of recipes above read",
+            "    for trial in chosen:\n        trial.leave(taken)\n",
+            "",
+        ),
+    )
+    + _in(
+        "reparam/patterns.py",
+        MATCH,
+        ("any number", "if not 0 < least <= _LARGEST_DIGIT:", "if True:"),
+        ("numbers of one digit", "(?:[{least}-9]|[1-9]\\d{{1,8}})", "[{least}-9]"),
+        ("names of any depth", 'parts.append(r"[^.]+")', 'parts.append(r".+")'),
+    )
+    + _in(
+        "reparam/patterns.py",
+        LINES,
+        ("number one too large", "int(v) - int(holes[k][3] or 0)", "int(v)"),
+        ("number one too small", "str(value + int(found[3] or 0) if", "str(value if"),
+    )
+)
+
+TRIALS = (
+    _in(
+        "reparam/trial.py",
+        MATCH,
+        ("result without a bias", ' and "bias" in output.tensors', ""),
+        (
+            "deployed whatever is there",
+            "if deployed and present in ([], [line.output]):",
+            "if deployed:",
+        ),
+        (
+            "pairs without their norm",
+            "if deployed and present in ([], [line.output]):",
+            "if deployed and not present:",
+        ),
+        (
+            "named results are bare",
+            "        if present:\n            trial.bare",
+            "        if True:\n            trial.bare",
+        ),
+        ("lines that may be absent", "if not seen and line in block.fuse:", "if not seen:"),
+        ("lines that must be there", "if not seen and line in block.fuse:", "if False:"),
+        ("shapes not asked", "    if not trial.problems:\n", "    if False:\n"),
+        ("wrong shapes taken for names", "trial.misfit = True", "pass"),
+        (
+            "layers of wrong shapes",
+            "        trial.present |= trial.reads\n        trial.misfit = True\n",
+            "        trial.misfit = True\n",
+        ),
+        (
+            "layers of lines that are not all there",
+            '            trial.present |= trial.reads\n            trial.problems.append(f"',
+            '            trial.problems.append(f"',
+        ),
+        ("single lines apart", "    if here <= apart:\n", "    if False:\n"),
+        ("single lines of which a part is apart", "if here <= apart:", "if here & apart:"),
+        ("alone ignored", "if block.alone and trial.found", "if False and trial.found"),
+        ("alone always", "if block.alone and trial.found", "if trial.found"),
+        (
+            "layers that are not alone",
+            'stands beside")\n            trial.present |= trial.reads\n',
+            'stands beside")\n',
+        ),
+        (
+            "beside unread",
+            "unread_tensors(path, trial.reads, exempt, index)",
+            "unread_tensors(path, trial.reads, (), index)",
+        ),
+        (
+            "norms that stay unread",
+            "exempt = (*block.beside, *(k.norm for k in block.keep))",
+            "exempt = block.beside",
+        ),
+        ("beside by its beginning", 'r"(?:\\..+)?"', 'r".*"'),
+        ("beside without what is below", 'r"(?:\\..+)?"', 'r"(?:\\.[^.]+)?"'),
+        (
+            "norms that stay are names",
+            'if not PLACEHOLDER.search(norm) and "*" not in norm:',
+            "if True:",
+        ),
+        ("lines without layers", "if _hollow(tree) or not names:", "if _hollow(tree):"),
+        (
+            "a whole file has nothing beside",
+            'start = re.escape(f"{path}." if path else "")',
+            'start = re.escape(f"{path}.")',
+        ),
+        ("shared layers", "tuple(n for n in names if n in trial.block.shared)", "()"),
+    )
+    + _in(
+        "reparam/trial.py",
+        LINES,
+        (
+            "minus of a lone branch",
+            "if len(kept_terms) == 1 and kept_terms[0][0] > 0:",
+            "if len(kept_terms) == 1:",
+        ),
+        (
+            "half an optional part",
+            "any(there(x.name) for x in layers(node))",
+            "all(there(x.name) for x in layers(node))",
+        ),
+        ("sums of nothing", "if _hollow(tree) or not names:", "if not names:"),
+        (
+            "sign of numbered branches",
+            "done += [(sign * s, t) for s, t in wide.terms]",
+            "done += wide.terms",
+        ),
+        (
+            "numbers within a result",
+            "(anchor == line.output and module.kind",
+            "(False and module.kind",
+        ),
+    )
+    + _in(
+        "reparam/trial.py",
+        CHOICE,
+        (
+            "a block lost for a line",
+            "self.found = [found for found in self.found if taken.isdisjoint(found.reads)]",
+            "self.found = self.found if taken.isdisjoint(self.reads) else []",
+        ),
+        ("reasons of lost blocks", "        if not self.found:\n            self.keeps = {}\n", ""),
+    )
+)
+
+CHANNELS = _in(
+    "reparam/channels.py",
+    LINES,
+    (
+        "inputs taken for outputs",
+        "if told is None and any(copies(t) for _, t in terms):",
+        "if told is None:",
+    ),
+    (
+        "identities tell nothing",
+        "if told is None and any(copies(t) for _, t in terms):",
+        "if False:",
+    ),
+    (
+        "a number in front hides the rest",
+        "return self.inputs(next((s for s in steps if not copies(s)), steps[0]))",
+        "return self.inputs(steps[0])",
+    ),
+    ("groups of a recipe ignored", 'if module.kind == "conv" and "groups" in wanted:', "if False:"),
+    (
+        "outputs of the first layer",
+        "(self.outputs(s) for s in reversed(steps))",
+        "(self.outputs(s) for s in steps)",
+    ),
+    (
+        "number among layers",
+        "return all(copies(s) for s in steps)",
+        "return any(copies(s) for s in steps)",
+    ),
+) + _in(
+    "reparam/resolve.py",
+    LINES,
+    ("groups of the outputs", "groups = channels // shape[1]", "groups = shape[0] // shape[1]"),
+    ("windows of any shape", "side**2 != shape[1] or ", ""),
+    ("windows of a part of an image", "shape[0] % shape[1] or ", ""),
+    ("windows with taps", " or set(shape[2:]) - {1}", ""),
+    ("images not counted", 'groups = self.images if "window" in wanted else 1', "groups = 1"),
+    ("windows forgotten", "        self.window = side\n", ""),
+    ("shift taken for a factor", 'ops.ShiftOp if "add" in', 'ops.ScaleOp if "add" in'),
+    ("factor taken for a shift", 'ops.ShiftOp if "add" in', 'ops.ShiftOp if "add" not in'),
+    (
+        "two convolutions in a row",
+        'if module.kind == "conv" and any(m.kind == "conv" for m in earlier):',
+        "if False:",
+    ),
+    (
+        "norms of windows not repeated",
+        "replace(op, channels=op.channels * side**2, repeat=side**2)",
+        "replace(op, channels=op.channels * side**2)",
+    ),
+)
+
+PLACES = _in(
+    "reparam/binding.py",
+    LINES,
+    (
+        "a file becomes a layer",
+        "        if not name:\n            raise",
+        "        if False:\n            raise",
+    ),
+    ("layers below taken for a placeholder", "if not reads.isdisjoint(below):", "if False:"),
+    (
+        "any layer a placeholder",
+        "any(self.index.shape(n) != shapes.get(n) for n in below)",
+        "False",
+    ),
+    ("placeholders copied", "        return below\n", "        return []\n"),
+    ("neutral norms of windows", " and pair[1].repeat == 1", ""),
+    ("pairs merged", "if not isinstance(f.after, ops.ChainOp) and _normed(f)]", "if _normed(f)]"),
+    (
+        "layers without norms merged",
+        "if not isinstance(f.after, ops.ChainOp) and _normed(f)]",
+        "if not isinstance(f.after, ops.ChainOp)]",
+    ),
+    ("merged though removed", 'if self.settings.batch_norm == "neutral" and merged:', "if merged:"),
+)
+
+CHOICES = (
+    _in(
+        "reparam/search.py",
+        CHOICE,
+        (
+            "over reversed",
+            "for r in recipes if recipe.name in r.over and r.name in held]",
+            "for r in recipes if r.name in recipe.over and r.name in held]",
+        ),
+        (
+            "over ignored",
+            "for r in recipes if recipe.name in r.over and r.name in held]",
+            "for r in recipes if False]",
+        ),
+        (
+            "over in the order of the list",
+            "sorted(recipes, key=lambda r: _depth(r, recipes))",
+            "recipes",
+        ),
+        (
+            "over of two levels only",
+            "    while above and depth <= len(recipes):\n",
+            "    while above and depth <= 1:\n",
+        ),
+        (
+            "recipes not used hold their layers",
+            '{why}", frozenset(match.reads)))',
+            '{why}", frozenset(match.reads))); mine |= match.reads',
+        ),
+        (
+            "recipes in the order they are looked for",
+            "    found.sort(key=lambda match: recipes.index(match.recipe))\n",
+            "",
+        ),
+        ("misses that others explain", "if not n.layers or not n.layers <= read]", "]"),
+        (
+            "misses of which others read a part",
+            "if not n.layers or not n.layers <= read]",
+            "if not n.layers & read]",
+        ),
+        (
+            "misses of recipes that nobody named",
+            "        if named or not recipe.by_name:\n",
+            "        if True:\n",
+        ),
+        ("by_name ignored", "if match.recipe.by_name and not named:", "if False:"),
+        (
+            "by_name though named",
+            "if match.recipe.by_name and not named:",
+            "if match.recipe.by_name:",
+        ),
+        (
+            "doubt waived by a name that has to be said",
+            "return None if named and not match.recipe.by_name else",
+            "return None if named else",
+        ),
+        (
+            "doubt though named",
+            "return None if named and not match.recipe.by_name else _doubt",
+            "return _doubt",
+        ),
+        (
+            "doubt waived",
+            "return None if named and not match.recipe.by_name else _doubt(match, index)",
+            "return None",
+        ),
+        ("any width settles", "return width > out or (", "return width != out or ("),
+        ("grouped 1x1 settles nothing", "(width != out and all(k == 1 for k in space))", "False"),
+        ("layers settle nothing", "in doubt.unless:", "in ():"),
+        (
+            "installed recipes always asked",
+            "if names is None and (not claims.found or claims.norms_left(index)):",
+            "if names is None:",
+        ),
+        (
+            "installed recipes asked though one is named",
+            "if names is None and (not claims.found or claims.norms_left(index)):",
+            "if not claims.found or claims.norms_left(index):",
+        ),
+        (
+            "installed recipes never asked",
+            "if names is None and (not claims.found or claims.norms_left(index)):",
+            "if False:",
+        ),
+        (
+            "installed recipes for files without others",
+            "if names is None and (not claims.found or claims.norms_left(index)):",
+            "if names is None and not claims.found:",
+        ),
+        (
+            "installed recipes instead of the others",
+            "_search((*recipes, *more), index, named=False)",
+            "_search((*more,), index, named=False)",
+        ),
+        (
+            "installed recipes taken for named",
+            "_search((*recipes, *more), index, named=False)",
+            "_search((*recipes, *more), index, named=True)",
+        ),
+        (
+            "norms that stay are left",
+            "for path in (*match.reads, *match.keeps)}",
+            "for path in match.reads}",
+        ),
+        (
+            "two recipes on one layer",
+            "if path in owner and owner[path].recipe is not match.recipe:",
+            "if False:",
+        ),
+    )
+    + _in(
+        "reparam/recipe_plan.py",
+        CHOICE,
+        (
+            "near misses always told",
+            "    if claims.norms_left(index):\n        notes",
+            "    if True:\n        notes",
+        ),
+        (
+            "near misses never told",
+            "    if claims.norms_left(index):\n        notes",
+            "    if False:\n        notes",
+        ),
+        ("half of the parameters", "if len(there) == 1:", "if False:"),
+        ("norms without parameters", "if len(there) == 1:", "if len(there) < 2:"),
+        (
+            "parameters of norms that stay",
+            "{path for match in found for path in match.reads}.intersection(index.norms())",
+            "set(index.norms())",
+        ),
+    )
+    + _in(
+        "reparam/search.py",
+        CHOICE,
+        ("never ignored", "        if match.never:\n", "        if False:\n"),
+    )
+    + _in(
+        "reparam/match.py",
+        CHOICE,
+        (
+            "never from anywhere",
+            "_matching(root, never.layer, candidates(never.layer, index))",
+            '_matching("", "**." + never.layer, candidates(never.layer, index))',
+        ),
+    )
+    + _in(
+        "reparam/eps.py",
+        CHOICE,
+        ("two eps", "    if len(stated) > 1:\n", "    if False:\n"),
+        (
+            "eps of recipes without norms",
+            "        if not match.reads.isdisjoint(index.norms())\n",
+            "",
+        ),
+        (
+            "eps of the first recipe for all",
+            "    return chosen\n\n\ndef _of_recipe",
+            "    return chosen[:1] * len(chosen)\n\n\ndef _of_recipe",
+        ),
+        (
+            "eps never asked beside layers",
+            'or any(exists("", f"**.{layer}", index) for layer in eps.unless):',
+            "or False:",
+        ),
+        (
+            "eps asked beside layers at the top only",
+            'exists("", f"**.{layer}", index)',
+            'exists("", layer, index)',
+        ),
+        ("eps of the recipe though said", "    if said is not None:\n", "    if False:\n"),
+    )
+    + _in(
+        "reparam/recipe_plan.py",
+        MATCH,
+        (
+            "what is made anew is half fused",
+            "made = {join(b.block, b.line.output) for b in bindings}",
+            "made: set[str] = set()",
+        ),
+        (
+            "what others read is half fused",
+            "    made |= {join(b.block, layer.name)",
+            "    _ = {join(b.block, layer.name)",
+        ),
+    )
+    + _in(
+        "reparam/library.py",
+        LIBRARY,
+        (
+            "name of a built-in recipe",
+            "if name in recipes or name in built_in_names():",
+            "if name in recipes:",
+        ),
+        ("packages without recipes", "if found == len(recipes):", "if False:"),
+        ("other packages not asked", "    if name in _installed():\n", "    if False:\n"),
+    )
+    + _in(
+        "reparam/library.py",
+        CHOICE,
+        ("recipes without needs left out", '< text.count("[[spelling]]"):', "< 0:"),
+        ("any word of a need", "if set(parts) <= words:", "if set(parts) & words:"),
+        (
+            "needs of any place first",
+            'next((n for n in names if not n.startswith("**")), ".".join(names))',
+            "names[0]",
+        ),
+        (
+            "first need of any place",
+            'n.startswith("**")), ".".join(names))',
+            'n.startswith("**")), names[0])',
+        ),
+        ("patterns are words", "if not _PATTERN.search(part))", ")"),
+        (
+            "first spelling decides",
+            "            return True\n    return False",
+            "            return True\n        return False\n    return False",
+        ),
+    )
+)
+
+ADDED = (
+    _in(
+        "reparam/layers.py",
+        SHIFT,
+        ("sign of a shift", "conv.bias + shift, conv", "conv.bias - shift, conv"),
+        ("shift multiplied", "conv.bias + shift, conv", "conv.bias * shift, conv"),
+        ("shift of a biased layer", "conv.bias + shift, conv", "0 * conv.bias + shift, conv"),
+    )
+    + _in(
+        "reparam/fold.py",
+        SHIFT,
+        ("shift of a slab", "else shift[slice(*rows)]", "else shift[: rows[1] - rows[0]]"),
+    )
+    + _in(
+        "reparam/reference.py",
+        SHIFT,
+        (
+            "sign of a shift",
+            "y + _vector(read, tensor, None if single else rows, y)",
+            "y - _vector(read, tensor, None if single else rows, y)",
+        ),
+        (
+            "rows of a shift",
+            "y + _vector(read, tensor, None if single else rows, y)",
+            "y + _vector(read, tensor, None, y)",
+        ),
+    )
+    + _in(
+        "reparam/operations.py",
+        f"{FOLD}::test_what_a_shift_reads_and_whether_it_needs_a_bias",
+        (
+            "shift without a bias",
+            "isinstance(x, NormOp | ShiftOp) or",
+            "isinstance(x, NormOp) or",
+        ),
+    )
+)
+
+PIXELS = (
+    _in(
+        "reparam/windows.py",
+        WINDOWS,
+        ("taps mirrored", "[d * t - o for", "[o - d * t for"),
+        ("dilation ignored", "[d * t - o for", "[t - o for"),
+        ("origin ignored", "[d * t - o for", "[d * t - (d * 1) for"),
+        (
+            "pixels before channels",
+            "kernel.reshape(out * pixels, width * pixels)",
+            (
+                "np.moveaxis(kernel.reshape(out, pixels, -1), 0, 1)"
+                ".reshape(out * pixels, width * pixels)"
+            ),
+        ),
+        (
+            "pixels of outputs column by column",
+            "kernel.reshape(out * pixels, width * pixels)",
+            (
+                "kernel.transpose(0, *range(conv.rank, 0, -1), *range(conv.rank + 1, kernel.ndim))"
+                ".reshape(out * pixels, width * pixels)"
+            ),
+        ),
+        ("windows wrap around", "if all(0 <= a < n for", "if all(-n <= a < n for"),
+        ("bias of the pixels", "conv.bias.repeat(pixels)", "np.tile(conv.bias, pixels)"),
+        ("strided windows", " or any(s != 1 for s in conv.stride):", ":"),
+        ("transposed windows", "if conv.transposed or any(", "if any("),
+    )
+    + _in(
+        "reparam/norm.py",
+        WINDOWS,
+        ("norm tiled", "v.repeat(times)", "np.tile(v, times)"),
+    )
+    + _in(
+        "reparam/fold.py",
+        WINDOWS,
+        ("norm not repeated", ".repeat(op.repeat)", ""),
+        (
+            "windows of a slab",
+            "(rows[0] // pixels, rows[1] // pixels)",
+            "(0, (rows[1] - rows[0]) // pixels)",
+        ),
+        ("inputs of windows", "(first * pixels, last * pixels)", "(first, last)"),
+    )
+    + _in(
+        "reparam/reference.py",
+        WINDOWS,
+        (
+            "norm tiled",
+            "np.repeat(read(name).astype(like.dtype).reshape(-1), each)",
+            "np.tile(read(name).astype(like.dtype).reshape(-1), each)",
+        ),
+        (
+            "windows of a slab",
+            "y = _run(inner, read, windows, (rows[0] // pixels, rows[1] // pixels))",
+            "y = _run(inner, read, windows, (0, (rows[1] - rows[0]) // pixels))",
+        ),
+        (
+            "windows across the image",
+            "np.moveaxis(x, 1, -1).reshape(-1, ops.inputs(inner), *size)",
+            "x.reshape(-1, ops.inputs(inner), *size)",
+        ),
+    )
+    + _in(
+        "reparam/operations.py",
+        WINDOWS,
+        ("outputs of windows", "return outputs(inner) * op.pixels", "return outputs(inner)"),
+        ("inputs of windows", "return inputs(inner) * op.pixels", "return inputs(inner)"),
+        (
+            "windows cut apart",
+            "return row_unit(inner) * op.pixels",
+            "return row_unit(inner)",
+        ),
+        ("reach of windows", "return first * op.pixels, last * op.pixels", "return first, last"),
+    )
+    + _in(
+        "reparam/frames.py",
+        WINDOWS,
+        (
+            "frame of windows",
+            "return Frame(frame(inner).groups, (), (), ())",
+            "return frame(inner)",
+        ),
+    )
+    + _in(
+        "reparam/proof.py",
+        WINDOWS,
+        ("signs within windows", "return replace(op, inner=positive(inner))", "return op"),
+    )
+)
+
+LISTS = _in(
+    "reparam/digest.py",
+    DIGEST,
+    (
+        "ranges as texts",
+        'key=lambda v: (len(v.lstrip("0")), v.lstrip("0"), v)',
+        "key=lambda v: v",
+    ),
+    (
+        "ranges by length",
+        'key=lambda v: (len(v.lstrip("0")), v.lstrip("0"), v)',
+        "key=lambda v: (len(v), v)",
+    ),
+    (
+        "first and last as they come",
+        "{{{ordered[0]}..{ordered[-1]}}}",
+        "{{{values[0]}..{values[-1]}}}",
+    ),
+    ("one number as a range", "ordered[0] if len(ordered) == 1 else", ""),
+    ("rows not counted", 'f"{first} ({len(group)})" if len(group) > 1 else first', "first"),
+    ("rows counted though one", " if len(group) > 1 else first, *rest", ", *rest"),
+    ("short lists folded", "if len(rows) <= most:", "if len(rows) < most:"),
+    (
+        "rows folded by their first column",
+        'tuple(_NUMBER.sub("#", text) for text in row)',
+        '_NUMBER.sub("#", row[0])',
+    ),
+)
+
 MUTANTS = [
     *NORM,
     *CONTRACT,
@@ -1021,6 +1881,17 @@ MUTANTS = [
     *SLABS,
     *JUDGE,
     *NOTATION,
+    *KINDS,
+    *READ,
+    *TORSOS,
+    *ROOTS,
+    *TRIALS,
+    *CHANNELS,
+    *PLACES,
+    *CHOICES,
+    *ADDED,
+    *PIXELS,
+    *LISTS,
     *KERAS_AXES,
     *KERAS_TAPS,
     *KERAS_BRANCHES,

@@ -5,20 +5,22 @@
 Planning needs names and shapes only, so every model is planned, without memory for its weights. A
 model that is planned must be claimed with the eps of its own norms, pair every norm with the
 convolution it follows when the model runs, and, up to 60 million parameters, give the same logits
-after fusing. Files are saved in float64: rounding to float32 alone moves the logits of some nets by
-more than the bound, and what is looked for here is a wrong fusion. One line per model, then a
-summary; exit code 1 if anything is WRONG.
+after fusing. Where eps is asked for, the model's own is said. Files are saved in float64: rounding
+to float32 alone moves the logits of some nets by more than the bound, and what is looked for here
+is a wrong fusion. One line per model, then a summary; exit code 1 if anything is WRONG.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
 import tempfile
 import warnings
-from collections import Counter
+from collections import Counter, OrderedDict
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 import timm
 import torch
@@ -26,6 +28,7 @@ import torchvision
 from oracle import nets
 from safetensors.torch import load_file, save_file
 from timm.utils.model import reparameterize_model
+from torch import nn
 
 import reparam
 from reparam import operations
@@ -35,11 +38,17 @@ from reparam.recipe_plan import plan_tensors
 
 BOUND = 1e-6
 LIMIT = 60_000_000
-SIZES = 64, 224
+SIZES = 64, 224, 299
+INITIALISERS = "kaiming_normal_", "kaiming_uniform_", "normal_", "trunc_normal_", "uniform_"
 
 
 class Outcome(NamedTuple):
-    """What became of one model: `equal`, `paired` (not run, or chaotic), `refused` or `WRONG`."""
+    """What became of one model.
+
+    `equal`: same logits. `paired`: not run, or chaotic, but every norm is fused into the
+    convolution it follows. `planned`: branches of a model that is too large to run. Or `refused`,
+    or `WRONG`.
+    """
 
     status: str
     detail: str
@@ -67,21 +76,39 @@ def build(name, device="cpu"):
 
 
 def skeleton(name):
-    """The model without weights; a few initialise themselves in ways that need memory."""
+    """The model without weights."""
     try:
         return build(name, "meta")
-    except NotImplementedError:
-        return build(name)
+    except NotImplementedError:  # it computes its layout with tensors
+        keep = dict.fromkeys(INITIALISERS, lambda tensor, *_args, **_options: tensor)
+        with mock.patch.multiple(nn.init, **keep):
+            return build(name).to("meta")
 
 
-def plan(net):
+def norms(net):
+    """Every norm with statistics, by path."""
+    return {n: m for n, m in net.named_modules() if getattr(m, "running_var", None) is not None}
+
+
+def plan(net, eps=None):
     tensors = {
         name: TensorInfo(tuple(t.shape), str(t.dtype).removeprefix("torch."))
         for name, t in net.state_dict().items()
     }
-    plan = plan_tensors(tensors, {}, "sweep", recipe=None, eps=None, settings=Settings())
+    plan = plan_tensors(tensors, {}, "sweep", recipe=None, eps=eps, settings=Settings())
     plan.check()
     return plan
+
+
+def plan_or_say(net):
+    """Plan a model, saying the eps of its norms if it is asked for; gives what was said, too."""
+    try:
+        return plan(net), None
+    except reparam.ReparamError as error:
+        if "Say it with --eps" not in str(error):
+            raise
+    eps = Counter(m.eps for m in norms(net).values()).most_common(1)[0][0]
+    return plan(net, eps), eps
 
 
 def fused_norms(plan):
@@ -94,6 +121,18 @@ def fused_norms(plan):
     }
 
 
+def plain_pairs(plan):
+    """Norm and convolution of every fusion, or None if any fuses something else."""
+    pairs = {}
+    for fusion in plan.fusions:
+        pair = operations.conv_norm_pair(fusion.op)
+        if pair is None or len(fusion.kernel.info.shape) < 3:  # linear layers
+            return None
+        conv, norm = (name.rpartition(".")[0] for name in (pair[0].weight, pair[1].mean))
+        pairs[norm] = conv
+    return pairs
+
+
 def run(net, x):
     found = nets.run(net, x)
     return found["out"] if isinstance(found, dict) else found
@@ -101,47 +140,94 @@ def run(net, x):
 
 def first_size(net, attempt):
     """Call `attempt` with the smallest image the net takes."""
-    for size in SIZES:
+    first = next(m for m in net.modules() if isinstance(m, nets.CONVS))
+    time = [16] if isinstance(first, nn.Conv3d) else []
+    own = getattr(net, "pretrained_cfg", {}).get("input_size", [])[-1:]
+    sizes = sorted({*SIZES, *own})
+    for size in sizes:
         try:
-            return attempt(net, nets.image(3, size, size))
-        except (AssertionError, RuntimeError, ValueError):
-            if size == SIZES[-1]:
+            return attempt(net, nets.image(first.in_channels, *time, size, size))
+        except (AssertionError, IndexError, RuntimeError, ValueError):
+            if size == sizes[-1]:
                 raise
     return None
 
 
+def observed(net, paths):
+    """Norms that follow convolutions when the net runs, with these.
+
+    Heads that only run in training are seen in training.
+    """
+
+    def attempt(net, x):
+        x = x.to(device_of(net))
+        seen = nets.pairs(net, x)
+        if not paths <= seen.keys():
+            seen |= nets.pairs(copy.deepcopy(net).train(), torch.cat([x, x]))
+        return seen
+
+    return first_size(net, attempt)
+
+
 def check(name, limit=LIMIT):
-    """Judge one model."""
+    """Judge one model; it is run if it has at most `limit` parameters."""
     net = skeleton(name)
     try:
-        found = plan(net)
+        found, said = plan_or_say(net)
     except reparam.ReparamError as error:
-        return Outcome("refused", str(error).splitlines()[0])
-    norms = fused_norms(found)
-    what = f"{', '.join(found.recipes)}: {len(norms)} norms"
-    for path, eps in norms.items():
+        return Outcome("refused", reason(error))
+    fused = fused_norms(found)
+    what = f"{', '.join(found.recipes)}: {len(fused)} norms"
+    what += "" if said is None else f", eps {said:g} said"
+    for path, eps in fused.items():
         if net.get_submodule(path).eps != eps:
             own = net.get_submodule(path).eps
             return Outcome("WRONG", f"{what}; {path} has eps {own:g}, fused with {eps:g}")
-    if found.recipes != ("repvgg (timm)",):
-        paired = first_size(net, lambda net, x: nets.pairs(net, x.to(device_of(net))))
-        if astray := sorted(norms.keys() - paired.keys()):
-            return Outcome("WRONG", f"{what}; {astray[0]} does not follow a convolution")
+    if pairs := plain_pairs(found):
+        try:
+            paired = observed(net, pairs.keys())
+        except NotImplementedError:  # what it computes cannot be followed without numbers
+            paired = observed(build(name), pairs.keys())
+        if astray := [n for n, conv in sorted(pairs.items()) if conv not in paired.get(n, ())]:
+            return Outcome("WRONG", f"{what}; {astray[0]} does not follow {pairs[astray[0]]}")
         what += f" of {len(paired)} that follow a convolution"
-    if sum(p.numel() for p in net.parameters()) > limit:
-        return Outcome("paired", what)
-    error, chaotic = difference(name, found.recipes)
+    size = sum(p.numel() for p in net.parameters())
+    if size > limit or hasattr(net, "roi_heads") or hasattr(net, "anchor_generator"):
+        # too large, or a detector, which gives boxes in an order of their own
+        return Outcome("paired" if pairs else "planned", what)
+    error, chaotic = difference(name, said)
     what += f", relative error {error:.1e}"
     if error <= BOUND:
         return Outcome("equal", what)
     return Outcome("paired", f"{what}, chaotic") if chaotic else Outcome("WRONG", what)
 
 
+def reason(error):
+    """The most telling line of a refusal."""
+    lines = str(error).splitlines()
+    told = [x.strip() for x in lines if x.startswith("  ") and "looked for" not in x]
+    return told[0] if told else lines[0]
+
+
 def device_of(net):
     return next(net.parameters()).device
 
 
-def difference(name, recipes):
+def twins(train, x, state):
+    """Deploy forms: timm's own, and the train form or timm's without the norms that were fused."""
+    own = reparameterize_model(train).double() if hasattr(train, "pretrained_cfg") else train
+    for net in (own, train):
+        yield net
+        followed = nets.pairs(net, x).items()
+        if not followed <= nets.pairs(train, x).items():
+            continue
+        gone = {n: c for n, c in followed if f"{n}.running_var" not in state}
+        yield nets.without_norms(net, gone)
+    seen = observed(train, norms(train).keys()).items()
+    yield nets.without_norms(train, {n: c for n, c in seen if f"{n}.running_var" not in state})
+
+
+def difference(name, eps=None):
     """Fuse the model's file, load it into the deploy twin, and compare their logits.
 
     Also says whether the logits of the train form tell nothing, because moving the image by 1e-12
@@ -151,18 +237,15 @@ def difference(name, recipes):
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder, "train.safetensors"), Path(folder, "deploy.safetensors")
         save_file({k: v.clone().contiguous() for k, v in train.state_dict().items()}, before)
-        assert reparam.fuse(before, after).verified
+        assert reparam.fuse(before, after, eps=eps).verified
         state = load_file(after)
 
     def compare(train, x):
-        if recipes == ("repvgg (timm)",):
-            twin = reparameterize_model(train)
-        else:
-            followed = nets.pairs(train, x).items()
-            gone = {n: c for n, c in followed if f"{n}.running_var" not in state}
-            twin = nets.without_norms(train, gone)
-        twin.load_state_dict(state, strict=True)
         wanted = run(train, x)
+        twin = next(t for t in twins(train, x, state) if t.state_dict().keys() == state.keys())
+        known = OrderedDict(state)
+        known._metadata = twin.state_dict()._metadata  # versions, which no safetensors file holds
+        twin.load_state_dict(known, strict=True)
         error = nets.relative(run(twin, x), wanted)
         return error, error > BOUND and nets.relative(run(train, x * (1 + 1e-12)), wanted) > BOUND
 
