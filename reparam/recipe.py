@@ -60,12 +60,10 @@ class Doubt:
     """A net that names and shapes cannot tell from another family.
 
     Attributes:
-        why: What it may be instead.
-        unless: Layers whose fusion settles it; so does a convolution that changes the width.
+        why: What it may be instead, while no convolution changes the width of its input.
     """
 
     why: str
-    unless: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

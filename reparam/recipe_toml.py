@@ -86,7 +86,7 @@ def _read_spelling(table: _Table, eps: Eps) -> Spelling:
         needs=table.patterns("needs"),
         blocks=tuple(_read_block(t) for t in table.tables("block")),
         eps=_read_eps(own) if own else eps,
-        doubt=Doubt(doubt.text("why"), doubt.texts("unless")) if doubt else None,
+        doubt=Doubt(doubt.text("why")) if doubt else None,
         complete=table.flag("complete"),
         apart=table.patterns("apart"),
         keep=_read_keeps(table),

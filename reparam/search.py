@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from reparam.match import Match
     from reparam.modules import ModuleIndex
-    from reparam.recipe import Doubt, Recipe
+    from reparam.recipe import Recipe
     from reparam.trial import Found
 
     Names = str | PathLike[str] | Iterable[str | PathLike[str]] | None
@@ -128,7 +128,7 @@ def _doubt(match: Match, index: ModuleIndex) -> str | None:
     """Return why the names may mean another family, unless something settles it."""
     doubt = match.spelling.doubt
     inside = [f for f in match.found if f.block in match.beside]
-    if doubt is None or not inside or any(_settles(f, doubt, index) for f in inside):
+    if doubt is None or not inside or any(_settles(f, index) for f in inside):
         return None
     advice = f"If it is this family, say so with --recipe {match.recipe.name}"
     if match.recipe.by_name:
@@ -136,16 +136,14 @@ def _doubt(match: Match, index: ModuleIndex) -> str | None:
     return f"{doubt.why}. {advice}"
 
 
-def _settles(found: Found, doubt: Doubt, index: ModuleIndex) -> bool:
-    """Whether a pair shows that its norm follows: it is one of those that only one family has.
+def _settles(found: Found, index: ModuleIndex) -> bool:
+    """Whether the shapes of a pair show that its norm follows.
 
-    So is one whose convolution takes more channels than it gives, since the norm has as many as it
-    gives; and a 1x1 that takes fewer, since those are not grouped.
+    Those of a convolution do that takes more channels than it gives, since the norm has as many as
+    it gives; and of a 1x1 that takes fewer, since those are not grouped.
     """
-    names = [layer.name for layer in layers(found.line.tree)]
-    if names[0].split(".")[0] in doubt.unless:
-        return True
-    conv = index.get(join(found.block, names[0]))
+    first = next(layers(found.line.tree))
+    conv = index.get(join(found.block, first.name))
     if conv is None or conv.kind != "conv":
         return False
     out, width, *space = index.shape(conv.tensors["weight"])

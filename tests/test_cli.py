@@ -184,7 +184,10 @@ def bad_inputs(folder, train):
         "nothing known": (["fuse", unknown, "-o", out], "looked for"),
         "same file": (["fuse", train, "-o", train, "--overwrite"], "the output is the input"),
         "no such folder": (["fuse", train, "-o", folder / "no" / "out"], "no"),
-        "unknown recipe": (["fuse", train, "-o", out, "--recipe", "nope"], "neither a known recipe"),
+        "unknown recipe": (
+            ["fuse", train, "-o", out, "--recipe", "nope"],
+            "neither a known recipe",
+        ),
         "bad recipe": (["fuse", train, "-o", out, "--recipe", recipe], "bad.toml"),
         "missing recipe": (["fuse", train, "-o", out, "--recipe", folder / "x.toml"], "x.toml"),
         "bad plan": (["fuse", train, "-o", out, "--plan", recipe], "not valid JSON"),

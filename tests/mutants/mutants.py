@@ -1557,7 +1557,6 @@ CHOICES = (
         ),
         ("any width settles", "return width > out or (", "return width != out or ("),
         ("grouped 1x1 settles nothing", "(width != out and all(k == 1 for k in space))", "False"),
-        ("layers settle nothing", "in doubt.unless:", "in ():"),
         (
             "installed recipes always asked",
             "if names is None and (not claims.found or claims.norms_left(index)):",
@@ -1637,7 +1636,7 @@ CHOICES = (
     + _in(
         "reparam/eps.py",
         CHOICE,
-        ("two eps", "    if len(stated) > 1:\n", "    if False:\n"),
+        ("two eps", "if len(stated) > 1 and not preview:", "if False:"),
         (
             "eps of recipes without norms",
             "        if not match.reads.isdisjoint(index.norms())\n",

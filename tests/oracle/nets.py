@@ -40,6 +40,15 @@ def randomise(net, seed=0):
     return net.eval()
 
 
+def lively(net):
+    """Give convolutions weights of a size that keeps the image visible in the output."""
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, (*CONVS, nn.ConvTranspose2d, nn.Linear)):
+                nn.init.kaiming_normal_(module.weight)
+    return net
+
+
 def image(*size, seed=1):
     """A random batch; `image(3, 64, 64)` holds one picture."""
     random = torch.Generator().manual_seed(seed)

@@ -146,7 +146,7 @@ def first_size(net, attempt):
     sizes = sorted({*SIZES, *own})
     for size in sizes:
         try:
-            return attempt(net, nets.image(first.in_channels, *time, size, size))
+            return attempt(net, nets.image(3, *time, size, size))
         except (AssertionError, IndexError, RuntimeError, ValueError):
             if size == sizes[-1]:
                 raise

@@ -11,7 +11,7 @@ from torch import nn
 
 def usual_names():
     torch.manual_seed(0)
-    net = nets.randomise(UsualNames())
+    net = nets.randomise(nets.lively(UsualNames()))
     deploy = copy.deepcopy(net)
     layers = [m for m in deploy.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     for name, norm in list(deploy.named_modules()):

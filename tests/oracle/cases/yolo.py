@@ -15,7 +15,7 @@ def pair(build, *, eps=1e-3, size=(36, 28)):
     """Both forms of a net."""
     torch.manual_seed(0)
     train, deploy = (yolo.with_eps(build(deploy=form), eps).eval() for form in (False, True))
-    return Pair(nets.randomise(train), deploy, nets.image(3, *size))
+    return Pair(nets.randomise(nets.lively(train)), deploy, nets.image(3, *size))
 
 
 def newest(*, deploy, auxiliary=False):
