@@ -961,7 +961,7 @@ SAMPLES = {
     ("senet", "pretrained-models.pytorch, timm"): sample(SENET),
     ("hrnet", "official, timm"): sample(HRNET),
     ("dla", "official, timm"): sample(DLA),
-    ("ghostnet", "official, timm"): sample(GHOSTNET),
+    ("ghostnet", "official, timm"): sample(GHOSTNET, named=True),
     ("hgnet", "V1: timm"): sample(HGNET),
     ("hgnet", "V2: timm, D-FINE"): sample(HGNETV2),
     ("rexnet", "timm"): sample(REXNET),

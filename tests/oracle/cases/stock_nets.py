@@ -584,6 +584,7 @@ CASES = [
         "official, timm",
         "timm ghostnetv2",
         partial(built, _create_ghostnet, "ghostnetv2_100", width=0.35, version="v2", gain=1),
+        {"recipe": "ghostnet"},
     ),
     Case("hgnet", "V1: timm", "timm PP-HGNet", partial(built, hgnet)),
     Case(
