@@ -68,7 +68,8 @@ def _number(least: int) -> str:
 def candidates(name: str, index: ModuleIndex) -> list[str]:
     """Layers whose last name can be that of a pattern; a cheap first sieve."""
     tail = name.rpartition(".")[2]
-    if tail.isdecimal() or PLACEHOLDER.fullmatch(tail):
+    hole = PLACEHOLDER.fullmatch(tail)
+    if tail.isdecimal() or (hole and not hole[2]):
         return index.by_tail.get("0", [])
     if PLACEHOLDER.search(tail) or "*" in tail:
         return [path for paths in index.by_tail.values() for path in paths]

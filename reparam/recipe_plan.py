@@ -106,7 +106,11 @@ def _half_fused(matches: Iterable[Match], bindings: list[Binding]) -> list[str]:
     """Say what is in deploy form already, apart from placeholders that are made anew."""
     made = {join(b.block, b.line.output) for b in bindings}
     made |= {join(b.block, layer.name) for b in bindings for layer in layers(b.line.tree)}
-    rest = [[path for path in match.fused if path not in made] for match in matches]
+    rest = [
+        # a bias alone tells nothing where nothing of the family was found
+        [p for p in match.fused if p not in made and (match.found or p not in match.bare)]
+        for match in matches
+    ]
     return [
         f"half fused: {len(paths)} blocks are in deploy form already ({paths[0]}, …) and are "
         "copied as they are"

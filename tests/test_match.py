@@ -791,3 +791,19 @@ def test_eps_is_a_value_or_asked_for_or_both_beside_some_layers(eps, fine):
     else:
         with pytest.raises(RecipeError, match="expected either value"):
             recipe(text)
+
+
+def test_a_lone_convolution_that_an_unused_recipe_takes_for_a_pair_is_not_mentioned():
+    state = net("x.lin 4x4", "x.norm 4", "h.conv 4x4x1x1 bias")
+    assert plan(state, kinds("lin norm"), kinds("conv bn")).notes == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[[spelling.block]]\nat = "b"\nfuse = ["{k*} {k*}_bn -> {k*}"]\n',
+        'needs = ["b.{k*}"]\n[[spelling.block]]\nat = "b"\nfuse = ["wide wide_bn"]\n',
+    ],
+)
+def test_a_text_may_be_a_whole_name(text):
+    assert set(made(net("b.wide 4x4x3x3", "b.wide_bn 4"), recipe(text))) == {"b.wide"}

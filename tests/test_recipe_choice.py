@@ -243,7 +243,9 @@ def test_recipes_that_disagree_on_eps_are_refused():
     assert {f.binding.eps for f in plan(state, one, two, eps=0.125).fusions} == {0.125}
     assert len(plan(net(*pairs("a")), one, two).fusions) == 1
     none = recipe(SOME.format(line="lin 0.5", more=""), name="none")  # it has no norms
-    assert len(plan(net(*pairs("a"), "x.lin 4x4"), one, none).fusions) == 2
+    for given in ((one, none), (none, one)):
+        done = plan(net(*pairs("a"), "x.lin 4x4"), *given)
+        assert {f.name: f.binding.eps for f in done.fusions} == {"a.conv": 0.25, "x.lin": 0.5}
 
 
 def test_eps_is_asked_for_beside_some_layers():
