@@ -8,7 +8,6 @@ from reparam.binding import bind
 from reparam.diagnose import explain_file
 from reparam.eps import choose_eps, eps_said
 from reparam.errors import PlanError
-from reparam.expression import layers
 from reparam.modules import ModuleIndex
 from reparam.patterns import join
 from reparam.plans import Binding, Plan, Settings, check_settings
@@ -105,7 +104,6 @@ def plan_tensors(
 def _half_fused(matches: Iterable[Match], bindings: list[Binding]) -> list[str]:
     """Say what is in deploy form already, apart from placeholders that are made anew."""
     made = {join(b.block, b.line.output) for b in bindings}
-    made |= {join(b.block, layer.name) for b in bindings for layer in layers(b.line.tree)}
     rest = [
         # a bias alone tells nothing where nothing of the family was found
         [p for p in match.fused if p not in made and (match.found or p not in match.bare)]

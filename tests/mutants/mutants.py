@@ -1667,11 +1667,6 @@ CHOICES = (
             "made = {join(b.block, b.line.output) for b in bindings}",
             "made: set[str] = set()",
         ),
-        (
-            "what others read is half fused",
-            "    made |= {join(b.block, layer.name)",
-            "    _ = {join(b.block, layer.name)",
-        ),
     )
     + _in(
         "reparam/library.py",
