@@ -11,12 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reparam.expression import layers
-from reparam.patterns import PLACEHOLDER, candidates, path_regex
+from reparam.patterns import PLACEHOLDER, candidates, matching, path_regex
 from reparam.trial import Found, settle, try_block
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from reparam.expression import Node
     from reparam.modules import ModuleIndex
     from reparam.recipe import Block, Recipe, Spelling
@@ -123,7 +121,7 @@ def _match_root(
     norms = index.norms()
     apart: set[str] = set()
     for pattern in spelling.apart:
-        apart |= _matching(root, pattern, candidates(pattern, index)).difference(norms)
+        apart |= matching(root, pattern, candidates(pattern, index)).difference(norms)
     for (prefix, _), kinds in _places(spelling, root, index).items():
         trials = [try_block(prefix, kind, index, apart) for kind in kinds]
         fitting = [t for t in trials if not t.problems]
@@ -144,7 +142,7 @@ def _match_root(
         trial.leave(taken)
     _settle_overlaps(match, chosen, spelling)
     for keep in spelling.keep:
-        found = _matching(root, keep.norm, norms)
+        found = matching(root, keep.norm, norms)
         match.keeps |= dict.fromkeys(found - match.reads - match.keeps.keys() - taken, keep.why)
     accounted = match.reads | match.keeps.keys() | taken
     known = accounted | apart if match.found else accounted
@@ -169,15 +167,9 @@ def _match_root(
 def _never(spelling: Spelling, root: str, index: ModuleIndex) -> str:
     """Why fusing would be wrong, if such a layer is there."""
     for never in spelling.never:
-        for path in sorted(_matching(root, never.layer, candidates(never.layer, index))):
+        for path in sorted(matching(root, never.layer, candidates(never.layer, index))):
             return f"{path}: {never.why}"
     return ""
-
-
-def _matching(root: str, pattern: str, paths: Iterable[str]) -> set[str]:
-    """The paths below a root that a pattern describes."""
-    regex = re.compile(re.escape(root) + path_regex(pattern))
-    return {path for path in paths if regex.fullmatch(path)}
 
 
 def _nearest(trials: list[Trial]) -> Trial:
@@ -249,7 +241,7 @@ def exists(root: str, pattern: str, index: ModuleIndex) -> bool:
     """Whether a checkpoint has a layer that a pattern describes, below a root."""
     if not PLACEHOLDER.search(pattern) and "*" not in pattern:
         return index.get(root + pattern) is not None
-    return bool(_matching(root, pattern, candidates(pattern, index)))
+    return bool(matching(root, pattern, candidates(pattern, index)))
 
 
 def _places(

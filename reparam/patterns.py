@@ -10,6 +10,8 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from reparam.modules import ModuleIndex
 
 _NUMBER = r"\d{1,9}"
@@ -74,6 +76,12 @@ def candidates(name: str, index: ModuleIndex) -> list[str]:
     if PLACEHOLDER.search(tail) or "*" in tail:
         return [path for paths in index.by_tail.values() for path in paths]
     return index.by_tail.get(tail, [])
+
+
+def matching(prefix: str, pattern: str, paths: Iterable[str]) -> set[str]:
+    """The paths below a prefix that a pattern describes."""
+    regex = re.compile(re.escape(prefix) + path_regex(pattern))
+    return {path for path in paths if regex.fullmatch(path)}
 
 
 def numbers_for(name: str, prefix: str, index: ModuleIndex) -> list[Found]:

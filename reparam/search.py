@@ -59,10 +59,10 @@ def claim(names: Names, index: ModuleIndex, layout: str, source: str) -> Claims:
     """
     words = {part for name in index.tensors for part in name.split(".")}
     recipes = find_recipes(names, layout, words)
-    claims = _search(recipes, index, named=names is not None)
+    claims = _search(recipes, index, source, named=names is not None)
     if names is None and (not claims.found or claims.norms_left(index)):
         more = installed_recipes(layout)  # takes time, and what is claimed needs no other recipe
-        claims = _search((*recipes, *more), index, named=False) if more else claims
+        claims = _search((*recipes, *more), index, source, named=False) if more else claims
     _check_disjoint(claims.found, source)
     for match in claims.found:
         if match.never:
@@ -70,7 +70,7 @@ def claim(names: Names, index: ModuleIndex, layout: str, source: str) -> Claims:
     return claims
 
 
-def _search(recipes: tuple[Recipe, ...], index: ModuleIndex, *, named: bool) -> Claims:
+def _search(recipes: tuple[Recipe, ...], index: ModuleIndex, source: str, *, named: bool) -> Claims:
     found: list[Match] = []
     fused: list[Match] = []
     near: list[Near] = []
@@ -91,19 +91,19 @@ def _search(recipes: tuple[Recipe, ...], index: ModuleIndex, *, named: bool) -> 
         held[recipe.name] = frozenset(mine)
     read = {path for match in found for path in match.reads}
     missed = [n.why for n in near if not n.layers or not n.layers <= read]
-    _check_order(found, recipes)
+    _check_order(found, recipes, source)
     found.sort(key=lambda match: recipes.index(match.recipe))
     return Claims(recipes if named else (), found, fused, missed)
 
 
-def _check_order(found: list[Match], recipes: tuple[Recipe, ...]) -> None:
+def _check_order(found: list[Match], recipes: tuple[Recipe, ...], source: str) -> None:
     """Refuse what was found by one of two recipes that each want to stand over the other."""
     for recipe in {match.recipe.name: match.recipe for match in found}.values():
         for other in recipes:
             if recipe.name in other.over and other.name in recipe.over:
                 raise PlanError(
-                    f"recipes {recipe.name} and {other.name} each stand over the other. Choose one "
-                    "with --recipe, or mend their 'over'."
+                    f"{source}: recipes {recipe.name} and {other.name} each stand over the other. "
+                    "Choose one with --recipe, or mend their 'over'."
                 )
 
 
@@ -128,7 +128,11 @@ def _doubt(match: Match, index: ModuleIndex) -> str | None:
     """Return why the names may mean another family, unless something settles it."""
     doubt = match.spelling.doubt
     inside = [f for f in match.found if f.block in match.beside]
-    if doubt is None or not inside or any(_settles(f, index) for f in inside):
+    if (
+        doubt is None
+        or not inside
+        or any(_settles(f, index, strict=bool(match.recipe.by_name)) for f in inside)
+    ):
         return None
     advice = f"If it is this family, say so with --recipe {match.recipe.name}"
     if match.recipe.by_name:
@@ -136,17 +140,20 @@ def _doubt(match: Match, index: ModuleIndex) -> str | None:
     return f"{doubt.why}. {advice}"
 
 
-def _settles(found: Found, index: ModuleIndex) -> bool:
+def _settles(found: Found, index: ModuleIndex, *, strict: bool) -> bool:
     """Whether the shapes of a pair show that its norm follows.
 
     Those of a convolution do that takes more channels than it gives, since the norm has as many as
-    it gives; and of a 1x1 that takes fewer, since those are not grouped.
+    it gives; and of a 1x1 that takes fewer, since those are not grouped. A recipe for nets of every
+    kind is strict about that: groups may make up the difference.
     """
     first = next(layers(found.line.tree))
     conv = index.get(join(found.block, first.name))
     if conv is None or conv.kind != "conv":
         return False
     out, width, *space = index.shape(conv.tensors["weight"])
+    if strict and out % width == 0:
+        return False
     return width > out or (width != out and all(k == 1 for k in space))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reparam.errors import PlanError
 from reparam.expression import Chain, Layer, Line, Maybe, Node, Sum, layers, rename
-from reparam.patterns import PLACEHOLDER, fill, join, numbers_for, path_regex
+from reparam.patterns import PLACEHOLDER, fill, join, matching, numbers_for, path_regex
 from reparam.resolve import resolve
 
 if TYPE_CHECKING:
@@ -147,11 +147,10 @@ def _check_shapes(trial: Trial, index: ModuleIndex) -> None:
         trial.misfit = True
 
 
-def _kept(prefix: str, norm: str, index: ModuleIndex) -> list[str]:
+def _kept(prefix: str, norm: str, index: ModuleIndex) -> set[str]:
     if not PLACEHOLDER.search(norm) and "*" not in norm:
-        return [prefix + norm]
-    regex = re.compile(re.escape(prefix) + path_regex(norm))
-    return [path for path in index.norms() if regex.fullmatch(path)]
+        return {prefix + norm}  # the usual case, without a look at all norms for every block
+    return matching(prefix, norm, index.norms())
 
 
 def _try_line(trial: Trial, line: Line, index: ModuleIndex, apart: set[str]) -> bool:

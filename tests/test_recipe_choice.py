@@ -123,6 +123,11 @@ def test_the_name_of_a_recipe_that_has_to_be_named_settles_no_doubt():
     settled = net("a.conv 4x8x3x3", "a.bn 4")
     assert made(settled, given, named=True) == {"a.conv": "conv bn"}
     assert "an option. Say so with --recipe mine" in refused(settled, given)
+    # a grouped 1x1 may read as many as it gives
+    grouped = net("a.conv 8x4x1x1", "a.bn 8")
+    assert "pre-activation" in refused(grouped, given, named=True)
+    widened = net("a.conv 8x3x1x1", "a.bn 8")
+    assert made(widened, given, named=True) == {"a.conv": "conv bn"}
 
 
 # --- several recipes on one file ----------------------------------------------------------------

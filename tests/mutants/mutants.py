@@ -1150,8 +1150,8 @@ TORSOS = _in(
     ("apart ignored", "    for pattern in spelling.apart:\n", "    for pattern in ():\n"),
     (
         "apart from anywhere",
-        "apart |= _matching(root, pattern, candidates(pattern, index))",
-        'apart |= _matching("", "**." + pattern, candidates(pattern, index))',
+        "apart |= matching(root, pattern, candidates(pattern, index))",
+        'apart |= matching("", "**." + pattern, candidates(pattern, index))',
     ),
     ("norms apart", "candidates(pattern, index)).difference(norms)", "candidates(pattern, index))"),
     (
@@ -1172,8 +1172,8 @@ TORSOS = _in(
     ("norms of a spelling ignored", "    for keep in spelling.keep:\n", "    for keep in ():\n"),
     (
         "norms of a spelling from anywhere",
-        "found = _matching(root, keep.norm, norms)",
-        'found = _matching("", "**." + keep.norm, norms)',
+        "found = matching(root, keep.norm, norms)",
+        'found = matching("", "**." + keep.norm, norms)',
     ),
     (
         "norms of a spelling though read",
@@ -1557,6 +1557,8 @@ CHOICES = (
         ),
         ("any width settles", "return width > out or (", "return width != out or ("),
         ("grouped 1x1 settles nothing", "(width != out and all(k == 1 for k in space))", "False"),
+        ("a grouped 1x1 settles all", "if strict and out % width == 0:", "if False:"),
+        ("strict with every recipe", "if strict and out % width == 0:", "if out % width == 0:"),
         (
             "installed recipes always asked",
             "if names is None and (not claims.found or claims.norms_left(index)):",
@@ -1579,13 +1581,13 @@ CHOICES = (
         ),
         (
             "installed recipes instead of the others",
-            "_search((*recipes, *more), index, named=False)",
-            "_search((*more,), index, named=False)",
+            "_search((*recipes, *more), index, source, named=False)",
+            "_search((*more,), index, source, named=False)",
         ),
         (
             "installed recipes taken for named",
-            "_search((*recipes, *more), index, named=False)",
-            "_search((*recipes, *more), index, named=True)",
+            "_search((*recipes, *more), index, source, named=False)",
+            "_search((*recipes, *more), index, source, named=True)",
         ),
         (
             "norms that stay are left",
@@ -1629,8 +1631,8 @@ CHOICES = (
         CHOICE,
         (
             "never from anywhere",
-            "_matching(root, never.layer, candidates(never.layer, index))",
-            '_matching("", "**." + never.layer, candidates(never.layer, index))',
+            "matching(root, never.layer, candidates(never.layer, index))",
+            'matching("", "**." + never.layer, candidates(never.layer, index))',
         ),
     )
     + _in(
