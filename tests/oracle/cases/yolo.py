@@ -103,7 +103,7 @@ def convmodules(*, deploy):
         depthwise_conv=module(8, 8, (5, 3), 2, 8), pointwise_conv=module(8, 12, 1, 1, 2)
     )
     backbone = nets.named(stem=module(3, 8, 3, 2), layer1=nn.Sequential(depthwise))
-    neck = nets.named(lateral_convs=nn.Sequential(module(12, 8, norm=False)))
+    neck = nets.named(lateral_convs=nn.Sequential(module(12, 8), module(8, 8, norm=False)))
     fpn = nets.named(fpn_convs=nn.Sequential(module(8, 8, 3, first=True)))
     head = nets.named(cls_convs=nn.Sequential(module(8, 8, 3)), conv_cls=nn.Conv2d(8, 5, 1))
     return nets.named(backbone=backbone, neck=nn.Sequential(neck, fpn), bbox_head=head)
