@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reparam import operations as ops
 from reparam.errors import VerificationError
 from reparam.fold import Folder
 from reparam.neutral import constant, neutral_norm
 from reparam.proof import BlockCheck, block_error, probe
+from reparam.rounding import Underflow, count_underflow
 from reparam.slabs import BlockReader, slabs
 
 if TYPE_CHECKING:
@@ -22,7 +23,19 @@ if TYPE_CHECKING:
     Write = Callable[[str, NDArray[Any], int], None]
 
 
-def fuse_block(fusion: Fusion, read: Read, write: Write, *, verify: bool) -> BlockCheck:
+class Fused(NamedTuple):
+    """One block after it was written.
+
+    Attributes:
+        check: How far it is from its train form.
+        underflow: How many of its numbers became zero or subnormal when they were rounded.
+    """
+
+    check: BlockCheck
+    underflow: Underflow
+
+
+def fuse_block(fusion: Fusion, read: Read, write: Write, *, verify: bool) -> Fused:
     """Fold, check and write one block, a slab of output channels at a time.
 
     Raises:
@@ -35,9 +48,13 @@ def fuse_block(fusion: Fusion, read: Read, write: Write, *, verify: bool) -> Blo
     kernel, bias = fusion.kernel, fusion.bias
     folder = Folder(fusion.op, before)
     x = probe(fusion) if verify else None
-    worst = 0.0
+    worst, zero, subnormal = 0.0, 0, 0
     for rows in slabs(fusion.op):
-        values, shift = folder.rounded(fusion.dtypes, rows)
+        conv = folder.conv(rows)
+        values, shift = folder.settle(conv, fusion.dtypes, rows)
+        for wide, narrow in ((conv.kernel, values), (conv.bias, shift)):
+            lost = count_underflow(wide, narrow)
+            zero, subnormal = zero + lost.zero, subnormal + lost.subnormal
         if bias is not None:
             made[bias.name][slice(*rows)] = shift
         if x is not None:
@@ -52,7 +69,7 @@ def fuse_block(fusion: Fusion, read: Read, write: Write, *, verify: bool) -> Blo
         )
     for name in (w.name for w in fusion.writes[1:]):
         write(name, made[name], 0)
-    return BlockCheck(fusion.name, worst)
+    return Fused(BlockCheck(fusion.name, worst), Underflow(zero, subnormal))
 
 
 class _Made:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from reparam.modules import Module, ModuleIndex
     from reparam.operations import Axes
 
-FUSIBLE_DTYPES = ("float64", "float32", "float16", "bfloat16")
+FUSIBLE_DTYPES = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
 
 
 class Known:

@@ -27,7 +27,14 @@ if TYPE_CHECKING:
 SNIFFED_BYTES = 4096
 """How many leading bytes an adapter sees when asked whether a file is its own."""
 
-_ITEM_SIZES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
+_ITEM_SIZES = {
+    "float64": 8,
+    "float32": 4,
+    "float16": 2,
+    "bfloat16": 2,
+    "float8_e4m3fn": 1,
+    "float8_e5m2": 1,
+}
 
 _TORCH = "Save the state dict with safetensors.torch.save_file in the environment that made it."
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from reparam.quantised import find_mark
+
 if TYPE_CHECKING:
     from reparam.modules import ModuleIndex
 
@@ -49,18 +51,20 @@ def explain_norm(path: str, index: ModuleIndex) -> str | None:
 def explain_file(index: ModuleIndex) -> list[str]:
     """Return what stands out in a file that no recipe claims."""
     norms = index.norms()
+    mark = find_mark(index.under(""))
+    hints = [f"quantised weights ({mark}, …). Dequantise the checkpoint first."] if mark else []
     if not norms:
         why = (
             "the file holds no norm with running statistics: it is in deploy form already, or its "
             "norms are not batch norms"
         )
-        return [why]
+        return [*hints, why]
     reasons: dict[str, list[str]] = {}
     for path in norms:
         if reason := explain_norm(path, index):
             kind = reason.split()[0]  # the first word tells the reasons apart
             reasons.setdefault(kind, []).append(f"{path}: {reason}")
-    return [
+    return hints + [
         found[0] + (f" (and {len(found) - 1} more like it)" if len(found) > 1 else "")
         for found in reasons.values()
     ]

@@ -1,9 +1,11 @@
 """The last half-unit of conv+BN: every fused number is the nearest one to the real-number formula.
 
-A float64 result within 3 units of float64 decides the rounding to float32, float16 or bfloat16
-unless it lies that close to the midpoint of two neighbours (Ziv, 1991). The few entries that do
-are recomputed as exact rationals; only the square root is irrational, and 400 bits of it settle
-every case that is not a true tie.
+A float64 result within 3 units of float64 decides the rounding to a narrower dtype unless it lies
+that close to the midpoint of two neighbours (Ziv, 1991, "Fast evaluation of elementary mathematical
+functions with correctly rounded last bit"). The few entries that do are recomputed as exact
+rationals; only the square root is irrational, and 400 bits of it settle every case that is not a
+true tie. Rationals and not `decimal`: what is a true tie stays one, while 120 decimal digits of it
+lie on one side of the midpoint.
 """
 
 from __future__ import annotations
@@ -59,13 +61,17 @@ def settle_kernel(product: Array, kernel: Array, norm: Norm, dtype: str) -> Arra
         doubtful |= _extreme(norm).repeat(row)
         indices = np.flatnonzero(doubtful & (taps != 0) & (norm.weight.repeat(row) != 0))
     else:
-        indices = _undecided(flat, form)
+        near, extreme = _undecided(flat, form), _extreme(norm)
+        if extreme.any():
+            near |= extreme.repeat(row)
+        indices = np.flatnonzero(near)
         channels = indices // row
         _, lost = two_product(taps[indices], norm.scale[channels])
-        indices = indices[(lost != 0) | (norm.scale_rest[channels] != 0)]  # else it is exact
+        inexact = (lost != 0) | (norm.scale_rest[channels] != 0) | extreme[channels]
+        indices = indices[inexact & (taps[indices] != 0) & (norm.weight[channels] != 0)]
     for index in map(int, indices):
         channel = index // row
-        flat[index] = nearest(_scaled(Fraction(float(taps[index])), norm, channel), form)
+        flat[index] = _settled(_scaled(Fraction(float(taps[index])), norm, channel), form)
     return flat.reshape(product.shape)
 
 
@@ -85,11 +91,11 @@ def settle_bias(shifted: Array, inner: Array, norm: Norm, dtype: str) -> Array:
     if dtype == "float64":
         doubtful[:] = True
     else:
-        doubtful[_undecided(shifted, form)] = True
+        doubtful |= _undecided(shifted, form) | _extreme(norm)
     for channel in map(int, np.flatnonzero(doubtful & (size > 0))):
         centred = Fraction(float(inner[channel])) - Fraction(float(norm.mean[channel]))
         exact = Fraction(float(norm.bias[channel])) + _scaled(centred, norm, channel)
-        shifted[channel] = nearest(exact, form)
+        shifted[channel] = _settled(exact, form)
     return shifted
 
 
@@ -101,16 +107,25 @@ def _extreme(norm: Norm) -> NDArray[np.bool_]:
     return ~usual
 
 
-def _undecided(values: Array, form: FloatFormat) -> NDArray[np.intp]:
-    """Indices of entries too close to a rounding boundary for float64 to tell the side."""
+def _undecided(values: Array, form: FloatFormat) -> NDArray[np.bool_]:
+    """Return which entries lie too close to a rounding boundary for float64 to tell the side."""
     dropped = 53 - form.digits
     bits = values.view(np.int64)
     offset = (bits + (_SLACK - (1 << (dropped - 1)))) & ((1 << dropped) - 1)
     near = offset <= 2 * _SLACK
-    size = np.abs(values)
-    tiny = size < form.smallest_normal  # the boundary sits at a higher bit there
-    near |= tiny & (size != 0)
-    return np.flatnonzero(near)
+    tiny = np.flatnonzero(np.abs(values) < form.smallest_normal)
+    if tiny.size:  # the boundary sits at a higher bit there, between two multiples of one spacing
+        steps = np.abs(values[tiny]) / form.smallest
+        short = 0.5 - np.abs(steps - np.rint(steps))
+        near[tiny] = short <= _SLACK * 2.0**-52 * steps
+    return near
+
+
+def _settled(exact: Fraction, form: FloatFormat) -> float:
+    """Return the nearest number, or where that is zero one that still tells it from zero."""
+    if not exact:
+        return 0.0
+    return nearest(exact, form) or math.copysign(form.smallest / 4, exact.numerator)
 
 
 def _scaled(factor: Fraction, norm: Norm, channel: int) -> Fraction:

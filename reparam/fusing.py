@@ -7,25 +7,27 @@ from typing import TYPE_CHECKING
 
 from reparam.blocks import fuse_block
 from reparam.checkpoint import Form, Rewrite, find_format
+from reparam.environment import check_environment
 from reparam.errors import CheckpointError, PlanError, ReparamError, VerificationError
 from reparam.planning import graph_lines, make_hints, plan_reader
 from reparam.plans import MODEL_CONFIG, Settings
 from reparam.report import FuseReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from os import PathLike
 
+    from reparam.blocks import Fused
     from reparam.checkpoint import Reader
+    from reparam.library import Names
     from reparam.plans import Plan
-    from reparam.proof import BlockCheck
 
 
 def fuse(
     source: str | PathLike[str],
     output: str | PathLike[str] | None,
     *,
-    recipe: str | PathLike[str] | Iterable[str | PathLike[str]] | None = None,
+    recipe: Names = None,
     eps: float | None = None,
     batch_norm: str = "remove",
     dtype: str = "keep",
@@ -48,10 +50,12 @@ def fuse(
     Args:
         source: The checkpoint in train form; it is only read.
         output: The file to write, in the format of the source; None for a dry run.
-        recipe: Names of built-in recipes or paths of TOML files; None tries all built-in ones.
+        recipe: Names of built-in recipes, paths of TOML files, or recipes; None tries all built-in
+            ones.
         eps: The constant of every norm, overriding `config.json` and the recipe.
         batch_norm: `remove` norms and give convolutions a bias, or keep them `neutral`.
-        dtype: dtype of fused tensors: `keep`, `float32`, `float16` or `bfloat16`.
+        dtype: dtype of fused tensors, kernels and biases: `keep` that of the kernel, or `float32`,
+            `float16`, `bfloat16`, `float8_e4m3fn`, `float8_e5m2`.
         plan: A plan made for this file, for instance a reviewed one; replaces `recipe`, `eps`,
             `batch_norm` and `dtype`.
         verify: Whether to check every block against the reference before it is written.
@@ -70,7 +74,8 @@ def fuse(
 
     Raises:
         PlanError: Nothing is recognised, or something does not fit; see `plan`.
-        NumericError: A weight is not finite, a variance not positive, or a result overflows.
+        NumericError: A weight is not finite, a variance not positive, a result overflows, or the
+            process does not compute as IEEE 754 says; see `check_environment`.
         VerificationError: A block failed its check.
         CheckpointError: A file is malformed, or the output may not be written.
 
@@ -80,6 +85,7 @@ def fuse(
         >>> report.fused  # doctest: +SKIP
         22
     """
+    check_environment()
     file = Path(source)
     out = None if output is None else Path(output)
     form = _check_form(dialect, target)
@@ -99,7 +105,7 @@ def fuse(
             _check_target(out, file, overwrite=overwrite)
         if out is None or dry_run:
             return _report(plan, None, [], verified=False)
-        checks: list[BlockCheck] = []
+        blocks: list[Fused] = []
         with adapter.open_writer(
             out,
             plan.outputs,
@@ -109,7 +115,7 @@ def fuse(
         ) as writer:
             for number, fusion in enumerate(plan.fusions):
                 try:
-                    checks.append(fuse_block(fusion, reader.read, writer.write, verify=verify))
+                    blocks.append(fuse_block(fusion, reader.read, writer.write, verify=verify))
                 except VerificationError:
                     raise
                 except ReparamError as error:
@@ -119,7 +125,7 @@ def fuse(
             for name in plan.copies:
                 writer.write_chunks(name, reader.chunks(name))
             notes = writer.commit()
-    return _report(plan, out, checks, verified=verify, notes=notes)
+    return _report(plan, out, blocks, verified=verify, notes=notes)
 
 
 def _check_form(dialect: str, target: str | None) -> Form:
@@ -176,7 +182,7 @@ def _check_target(target: Path, source: Path, *, overwrite: bool) -> None:
 def _report(
     plan: Plan,
     target: Path | None,
-    checks: list[BlockCheck],
+    blocks: list[Fused],
     *,
     verified: bool,
     notes: tuple[str, ...] = (),
@@ -187,5 +193,9 @@ def _report(
         plan=plan,
         verified=verified,
         notes=(*plan.notes, *notes),
-        worst=max(checks, key=lambda c: c.error, default=None) if verified else None,
+        worst=max((b.check for b in blocks), key=lambda c: c.error, default=None)
+        if verified
+        else None,
+        became_zero=sum(b.underflow.zero for b in blocks),
+        became_subnormal=sum(b.underflow.subnormal for b in blocks),
     )

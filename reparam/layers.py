@@ -162,7 +162,7 @@ def average_pool(
 
 def scale_rows(kernel: NDArray[Any], factors: Array) -> Array:
     """Multiply the rows of a kernel `(out, ...)` of any float dtype by factors, in float64."""
-    if kernel.dtype.itemsize == 2:  # noqa: PLR2004  16 bits: bfloat16 has no loop of its own
+    if kernel.dtype.itemsize <= 2:  # noqa: PLR2004  bfloat16 and float8 have no loop of their own
         kernel = kernel.astype(np.float32)
     flat = kernel.reshape(len(kernel), -1)
     scaled: Array = np.multiply(flat, factors[:, None], dtype=np.float64, order="C")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from reparam.errors import PlanError
 from reparam.expression import format_tree, layers
 from reparam.patterns import join
+from reparam.quantised import find_mark
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from reparam.operations import Operation
 
 Role = Literal["kernel", "bias", "zeros", "ones", "variance"]
+
+DTYPES = ("keep", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
+"""What a user may ask for: the dtype of the kernel that is fused, or one for all."""
 
 MODEL_CONFIG = "model config"
 """Stands for a recipe where the checkpoint holds its own graph; nothing has to be assumed then."""
@@ -32,7 +36,7 @@ class Settings:
 
     Attributes:
         batch_norm: `remove` or `neutral`.
-        dtype: `keep`, `float32`, `float16` or `bfloat16`; that of fused tensors.
+        dtype: One of `DTYPES`; that of fused tensors, kernels and biases.
     """
 
     batch_norm: str = "remove"
@@ -177,11 +181,17 @@ class Plan:
         """Refuse a plan that would lose tensors.
 
         Raises:
-            PlanError: A fused block holds tensors that the recipe does not know, or the plan is a
-                preview with an unknown eps.
+            PlanError: A fused block is quantised or holds other tensors that the recipe does not
+                know, or the plan is a preview with an unknown eps.
         """
         if any(math.isnan(fusion.binding.eps) for fusion in self.fusions):
             raise PlanError(f"{self.source}: a preview, whose eps is unknown. Say it with eps=.")
+        if mark := find_mark(self.unclaimed):
+            raise PlanError(
+                f"{self.source}: {mark!r} stands beside a kernel to be fused, so the checkpoint is "
+                "quantised and what it stores is not the weight. Dequantise it first: store weight "
+                "times scale as float32 or bfloat16, without the scales."
+            )
         if self.unclaimed:
             shown = ", ".join(map(repr, self.unclaimed[:5]))
             more = f" and {len(self.unclaimed) - 5} more" if len(self.unclaimed) > 5 else ""  # noqa: PLR2004
@@ -228,5 +238,7 @@ def check_settings(settings: Settings) -> None:
     """
     if settings.batch_norm not in ("remove", "neutral"):
         raise PlanError(f"batch_norm={settings.batch_norm!r}: expected remove or neutral.")
-    if settings.dtype not in ("keep", "float32", "float16", "bfloat16"):
-        raise PlanError(f"dtype={settings.dtype!r}: expected keep, float32, float16 or bfloat16.")
+    if settings.dtype not in DTYPES:
+        raise PlanError(
+            f"dtype={settings.dtype!r}: expected {', '.join(DTYPES[:-1])} or {DTYPES[-1]}."
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,9 @@ class FuseReport:
         verified: Whether every block was checked against the reference before it was written.
         worst: The block with the largest error, if any was checked.
         notes: What else to know of the plan and the file.
+        became_zero: Fused numbers that are not zero before they are rounded to their dtype.
+        became_subnormal: Those that are stored with fewer digits than the dtype has, because it
+            has no smaller numbers.
     """
 
     source: str
@@ -35,6 +37,8 @@ class FuseReport:
     verified: bool
     worst: BlockCheck | None
     notes: tuple[str, ...] = ()
+    became_zero: int = 0
+    became_subnormal: int = 0
 
     @property
     def fused(self) -> int:
@@ -59,6 +63,8 @@ class FuseReport:
             "notes": list(self.notes),
             "batch_norm": self.plan.settings.batch_norm,
             "dtype": self.plan.settings.dtype,
+            "became_zero": self.became_zero,
+            "became_subnormal": self.became_subnormal,
             "verified": self.verified,
             "worst": _check(self.worst),
         }
@@ -72,6 +78,13 @@ class FuseReport:
             *remarks(self.plan),
             *(f"note: {note}" for note in self.notes[len(self.plan.notes) :]),
         ]
+        if self.became_zero or self.became_subnormal:
+            dtypes = dict.fromkeys(d for f in self.plan.fusions for d in f.dtypes)
+            advice = "" if "float32" in dtypes else " (--dtype float32 keeps their digits)"
+            lines.append(
+                f"note: {self.became_zero} fused values became zero and {self.became_subnormal} "
+                f"subnormal in {', '.join(dtypes)}, which has no smaller numbers{advice}"
+            )
         if self.worst is not None:
             lines.append(
                 f"verified: every block within its rounding bound, worst {self.worst.name} "
@@ -82,114 +95,7 @@ class FuseReport:
         return "\n".join(lines)
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One way in which AFTER is not the deploy form of BEFORE."""
-
-    name: str
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class VerifyReport:
-    """What `verify` found.
-
-    Attributes:
-        before: The train form.
-        after: The deploy form.
-        plan: What BEFORE should be fused to.
-        fused: Number of blocks that were compared.
-        copied: Number of tensors that must be, and are, the same bytes in both files.
-        untouched: Number of blocks that AFTER still holds in train form, byte for byte.
-        worst: The block with the largest error.
-        certificate: For inputs of size at most 1, no output of any block differs by more.
-        differences: Everything that is not as it should be; empty when the files agree.
-    """
-
-    before: str
-    after: str
-    plan: Plan
-    fused: int
-    copied: int
-    untouched: int
-    worst: BlockCheck | None
-    certificate: float
-    differences: tuple[Difference, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether both files compute the same function up to rounding each weight once."""
-        return not self.differences
-
-    @property
-    def not_covered(self) -> str:
-        """What this comparison cannot see."""
-        return NOT_COMPARED if MODEL_CONFIG in self.plan.recipes else NOT_COVERED
-
-    @property
-    def extra(self) -> tuple[str, ...]:
-        """Tensors of AFTER that nothing in BEFORE accounts for."""
-        return tuple(d.name for d in self.differences if d.what == EXTRA)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the report as plain JSON values."""
-        return {
-            "before": self.before,
-            "after": self.after,
-            "ok": self.ok,
-            "fused": self.fused,
-            "copied": self.copied,
-            "untouched": self.untouched,
-            "extra": list(self.extra),
-            "recipes": list(self.plan.recipes),
-            "assumed": list(self.plan.assumed),
-            "worst": _check(self.worst),
-            "certificate": self.certificate if math.isfinite(self.certificate) else None,
-            "differences": [{"name": d.name, "what": d.what} for d in self.differences],
-            "not_covered": self.not_covered,
-        }
-
-    def __str__(self) -> str:
-        """Return a few lines for a person."""
-        counts = (
-            f"{self.fused} fused blocks, {self.copied} copied tensors, "
-            f"{self.untouched} blocks still in train form, {len(self.extra)} extra tensors"
-        )
-        if self.ok and not self.fused:
-            head = (
-                f"equal: both hold the same train form, nothing is fused in {self.after}\n{counts}"
-            )
-        elif self.ok:
-            head = f"equal: {self.after} is the deploy form of {self.before}\n{counts}"
-        else:
-            head = f"DIFFERENT: {self.after} is not the deploy form of {self.before}\n{counts}"
-        lines = [head, *(f"  {d.name}: {d.what}" for d in self.differences[:SHOWN])]
-        if len(self.differences) > SHOWN:
-            lines.append(f"  … and {len(self.differences) - SHOWN} more (--json lists all)")
-        if self.worst is not None:
-            lines.append(
-                f"worst block {self.worst.name} at {self.worst.error:.2f} of its rounding bound; "
-                "for inputs within ±1 no block's output differs by more than "
-                f"{self.certificate:.2g}"
-            )
-        lines += [f"assumed {fact}" for fact in self.plan.assumed]
-        lines.append(f"not covered: {self.not_covered}")
-        return "\n".join(lines)
-
-
-EXTRA = "extra: nothing in the train form accounts for it"
-SHOWN = 10
 FEW = 3
-NOT_COVERED = (
-    "what is assumed above would be wrong on both sides alike; the graph around the blocks "
-    "(strides, activations, order) is not in a checkpoint"
-)
-
-
-NOT_COMPARED = (
-    "the graph around the blocks is taken from the config of the train form; that of the other "
-    "file (its strides, activations, order of layers) is not compared with it"
-)
 
 
 def plan_text(plan: Plan) -> str:

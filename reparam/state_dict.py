@@ -9,6 +9,7 @@ import numpy as np
 from reparam import operations as ops
 from reparam.blocks import fuse_block
 from reparam.checkpoint import TensorInfo
+from reparam.environment import check_environment
 from reparam.errors import PlanError
 from reparam.keras_names import from_keras
 from reparam.planning import make_hints
@@ -16,11 +17,11 @@ from reparam.plans import Settings
 from reparam.recipe_plan import plan_tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from os import PathLike
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from reparam.library import Names
     from reparam.operations import Rows
     from reparam.plans import Plan
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 def fuse_state_dict(
     arrays: Mapping[str, NDArray[Any]],
     *,
-    recipe: str | PathLike[str] | Iterable[str | PathLike[str]] | None = None,
+    recipe: Names = None,
     eps: float | None = None,
     batch_norm: str = "remove",
     dtype: str = "keep",
@@ -40,7 +41,7 @@ def fuse_state_dict(
 
     Args:
         arrays: Tensors by name, kernels `(out, in // groups, *space)`; any memory layout. bfloat16
-            arrays are those of ml_dtypes. Not modified.
+            and float8 arrays are those of ml_dtypes. Not modified.
         recipe: See `reparam.fuse`.
         eps: See `fuse`.
         batch_norm: See `fuse`.
@@ -58,7 +59,8 @@ def fuse_state_dict(
     Raises:
         PlanError: Nothing is recognised, something does not fit, or a layer to be fused is tied to
             another.
-        NumericError: A weight is not finite, a variance not positive, or a result overflows.
+        NumericError: A weight is not finite, a variance not positive, a result overflows, or the
+            process does not compute as IEEE 754 says.
         VerificationError: A block failed its check.
 
     Example:
@@ -73,6 +75,7 @@ def fuse_state_dict(
         >>> {k: v.shape for k, v in fuse_state_dict(arrays).items()}
         {'b.rbr_reparam.bias': (4,), 'b.rbr_reparam.weight': (4, 2, 3, 3)}
     """
+    check_environment()
     if layout not in ("torch", "keras"):
         raise PlanError(f"layout={layout!r}: expected torch or keras.")
     held = {name: np.asarray(values) for name, values in arrays.items()}

@@ -329,16 +329,17 @@ def test_source_stays_read_only(train, tmp_path):
 
 def test_a_wrong_fold_is_caught_before_anything_is_written(train, tmp_path, monkeypatch):
     """The check of a block shares no code with the fold, so a broken fold fails it."""
-    rounded = fold.Folder.rounded
+    settle = fold.Folder.settle
 
-    def broken(self, dtypes, rows):
-        kernel, bias = rounded(self, dtypes, rows)
+    def broken(self, conv, dtypes, rows):
+        kernel, bias = settle(self, conv, dtypes, rows)
         return kernel * np.float32(1 + 2**-18), bias
 
-    monkeypatch.setattr(fold.Folder, "rounded", broken)
+    monkeypatch.setattr(fold.Folder, "settle", broken)
     with pytest.raises(VerificationError, match=r"stage0\.rbr_reparam"):
         reparam.fuse(train, tmp_path / "deploy.safetensors")
     assert list(tmp_path.iterdir()) == [train]
     report = reparam.fuse(train, tmp_path / "deploy.safetensors", verify=False)
     assert not report.verified
+    monkeypatch.undo()
     assert not reparam.verify(train, tmp_path / "deploy.safetensors").ok

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import signal
 import stat
@@ -23,11 +24,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
-from reparam.checkpoint import Reader, TensorInfo, Writer, open_checkpoint
+from reparam.checkpoint import Form, Hints, Reader, Rewrite, TensorInfo, Writer, open_checkpoint
 from reparam.errors import CheckpointError
 from reparam_adapters import safetensors as adapter
 from reparam_adapters import safetensors_header
 from reparam_adapters.atomic import AtomicFile
+from reparam_adapters.strict_json import parse_object
 
 BF16 = np.dtype(ml_dtypes.bfloat16)
 FUSED = [np.dtype(name) for name in ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u1")]
@@ -224,6 +226,37 @@ def test_bfloat16_is_read_without_ml_dtypes_preloaded(path):
     subprocess.run([sys.executable, "-c", code, path], check=True, env=environment)
 
 
+def float8(code, exponent_bits, bias):
+    """Decode one byte as the OCP specification of 8-bit floating point has it."""
+    mantissa_bits = 7 - exponent_bits
+    exponent, mantissa = (code & 127) >> mantissa_bits, code & (2**mantissa_bits - 1)
+    if exponent_bits == 4 and code & 127 == 127:
+        return math.nan
+    if exponent_bits == 5 and exponent == 31:
+        return math.nan if mantissa else math.copysign(math.inf, 128 - code - 0.5)
+    size = mantissa / 2**mantissa_bits + (exponent > 0)
+    return math.copysign(size * 2.0 ** (max(exponent, 1) - bias), 127.5 - code)
+
+
+@pytest.mark.parametrize(
+    ("code", "dtype", "fields"),
+    [("F8_E4M3", "float8_e4m3fn", (4, 7)), ("F8_E5M2", "float8_e5m2", (5, 15))],
+)
+def test_every_byte_of_a_float8_is_read_and_written(path, code, dtype, fields):
+    raw = bytes(range(256))
+    path.write_bytes(pack_json(raw, x=entry(code, (16, 16), (0, 256))))
+    array = load(path)["x"]
+    assert array.dtype.name == dtype
+    expected = np.array([float8(byte, *fields) for byte in raw]).reshape(16, 16)
+    np.testing.assert_array_equal(array.astype(np.float64), expected)
+    assert (np.signbit(array.astype(np.float64)) == np.signbit(expected))[~np.isnan(expected)].all()
+    with adapter.open_reader(path) as reader:
+        assert reader.read("x", (3, 5)).tobytes() == raw[48:80]
+    target = path.with_name("y.safetensors")
+    save(target, {"x": array.T.copy().T})
+    assert target.read_bytes()[-256:] == raw
+
+
 def test_arrays_are_writable_native_and_not_shared(path):
     save(
         path, {"x": np.zeros((2, 3), np.float32), "scalar": np.array(1.5), "none": np.ones((0, 4))}
@@ -237,13 +270,13 @@ def test_arrays_are_writable_native_and_not_shared(path):
         assert reader.read("none", (0, 0)).shape == (0, 4)
 
 
-@pytest.mark.parametrize("code", ["BOOL", "C64", "F8_E4M3", "F4", "F8_E8M0"])
+@pytest.mark.parametrize("code", ["BOOL", "C64", "F8_E4M3FNUZ", "F4", "F8_E8M0"])
 def test_dtypes_without_arithmetic_are_not_read_but_listed(path, code):
     name, bits = safetensors_header._BITS[code]
     path.write_bytes(pack_json(bytes(bits), **{"odd\x1b": entry(code, (8,), (0, bits))}))
     with adapter.open_reader(path) as reader:
         assert reader.tensors["odd\x1b"].dtype == name
-        with pytest.raises(CheckpointError, match=rf"'odd\\x1b' is {name}, expected bfloat16"):
+        with pytest.raises(CheckpointError, match=rf"'odd\\x1b' is {name}, expected one of"):
             reader.read("odd\x1b")
 
 
@@ -459,6 +492,27 @@ def test_a_directory_is_no_checkpoint(tmp_path):
             call(tmp_path)
 
 
+def test_text_is_not_taken_for_a_file_of_this_format():
+    assert adapter.recognises(bytes([9, *bytes(7)]) + b"{", 17)
+    assert not adapter.recognises(b"settings{", 9)
+
+
+def test_what_concerns_keras_files_only_is_refused(path):
+    library.save_file({"x": ROWS}, path)
+    with pytest.raises(CheckpointError, match="Keras files only"):
+        adapter.open_reader(path, Hints(input_size=(224, 224)))
+    change = Rewrite(None, {}, Form(dialect="legacy"))
+    with pytest.raises(CheckpointError, match="Keras files only"):
+        adapter.open_writer(path.with_name("y"), {}, {}, rewrite=change)
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_constants_that_are_not_json_are_refused(word):
+    with pytest.raises(CheckpointError, match=f"{word} is not JSON"):
+        parse_object("x: header", f'{{"a": {word}}}'.encode(), "Fetch it again.")
+
+
 def test_a_missing_file_keeps_its_error(path):
     with pytest.raises(FileNotFoundError):
         adapter.open_reader(path)
@@ -558,6 +612,7 @@ MISUSES = {
     "too few bytes": lambda w: w.write_chunks("x", iter([bytes(31)])),
     "too many bytes": lambda w: w.write_chunks("x", iter([bytes(31), bytes(2)])),
     "other dtype": lambda w: w.write("x", ROWS.astype(np.float64)),
+    "other dtype of one size": lambda w: w.write("x", ROWS.view(np.int32)),
     "other width": lambda w: w.write("x", ROWS[:, :1]),
     "transposed": lambda w: w.write("x", ROWS.T),
     "a scalar": lambda w: w.write("x", ROWS[0, 0]),

@@ -285,10 +285,15 @@ class KerasWriter:
 
 
 def _check_dtypes(path: Path, source: KerasReader, tensors: Mapping[str, TensorInfo]) -> None:
-    """Refuse a dtype that only the dialect of Keras 3 can say in the file."""
-    old = source.source.kind in ("model", "legacy")
+    """Refuse a dtype that Keras, or the Keras of such files, would not load again."""
+    held = {i.dtype for i in source.tensors.values()}
     fresh = {i.dtype for n, i in tensors.items() if source.tensors.get(n, i).dtype != i.dtype}
-    if old and "bfloat16" in fresh:
+    fresh |= {i.dtype for i in tensors.values()} - held  # a result may have a name of its own
+    if strange := sorted(fresh.difference(FLOATS, held)):
+        raise CheckpointError(
+            f"{path}: Keras files do not hold {strange[0]}, expected one of {', '.join(FLOATS)}."
+        )
+    if "bfloat16" in fresh and source.source.kind in ("model", "legacy"):
         raise CheckpointError(
             f"{path}: this kind of HDF5 cannot say that numbers are bfloat16, and Keras would not "
             "load it. Choose --dtype float16, or keep the dtype."

@@ -38,6 +38,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     np.dtype(code).name: np.dtype(code)
     for code in ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1")
 }
+_ML_DTYPES = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
 
 
 def recognises(head: bytes, size: int) -> bool:
@@ -136,8 +137,8 @@ class SafetensorsReader:
         """Return one tensor, or its rows `start:stop` along axis 0, as a new array.
 
         Raises:
-            CheckpointError: There is no such tensor or row, its dtype is not an integer or a float
-                of at least 16 bits, or the file has been truncated since it was opened.
+            CheckpointError: There is no such tensor or row, its dtype is neither an integer nor a
+                float that can be fused, or the file has been truncated since it was opened.
         """
         offset = self._header.span(name)[0]
         info = self._tensors[name]
@@ -214,16 +215,17 @@ class SafetensorsReader:
         return parse(self._path, bytes(raw), size)
 
     def _other_dtype(self, name: str, dtype: str) -> np.dtype[Any]:
-        """Return bfloat16; NumPy itself does not have it, and few checkpoints need it."""
-        if dtype != "bfloat16":
+        """Return a dtype that NumPy itself does not have; few checkpoints need one."""
+        if dtype not in _ML_DTYPES:
             raise CheckpointError(
-                f"{self._path}: tensor {shown(name)} is {dtype}, expected bfloat16 or one of "
-                f"{', '.join(_DTYPES)}. Convert it, or leave it to be copied unread."
+                f"{self._path}: tensor {shown(name)} is {dtype}, expected one of "
+                f"{', '.join((*_DTYPES, *_ML_DTYPES))}. Convert it, or leave it to be copied "
+                "unread."
             )
-        import ml_dtypes  # noqa: PLC0415  # only files that hold bfloat16 pay for it
+        import ml_dtypes  # noqa: PLC0415  # only files that hold such numbers pay for it
 
-        bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
-        return bfloat16
+        found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, dtype))
+        return found
 
     def _fill(self, raw: memoryview, offset: int, name: str) -> None:
         """Read exactly `len(raw)` bytes."""
