@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from reparam.layouts import ROLES, Kind, to_keras, to_torch
@@ -131,9 +132,11 @@ class KerasArrays:
             first = made[path][0]
             called, kind, shape = self.sources[f"{first}.weight"]
             stem = called.removesuffix(":0").split("/")[:-1]
-            if path != first:
-                below = len(first.split(".")) - len(path.split(".")) + 1
-                stem = [*stem[: len(stem) - below], path.rpartition(".")[2]]
+            if path != first:  # a layer of its own beside the branches, or further up
+                parts = path.split(".")
+                alike = zip(parts, first.split("."), strict=False)
+                shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], alike))
+                stem = [*stem[:shared], *parts[shared:]]
             end = ":0" if called.endswith(":0") else ""
             variable = "kernel" if role == "weight" else role
             whole = to_keras(kind, values, shape) if role == "weight" else values

@@ -62,6 +62,6 @@ def to_keras(kind: Kind, values: NDArray[Any], shape: tuple[int, ...]) -> NDArra
     if kind == "vector" or len(shape) < 2:  # noqa: PLR2004  no kernel
         return values
     if kind == "depthwise":
-        split = values.reshape(*shape[-2:], *shape[:-2])
+        split = values.reshape(*shape[-2:], *values.shape[2:])  # fused kernels may be larger
         return split.transpose(*range(2, len(shape)), 0, 1)
     return values.transpose(*range(2, len(shape)), 1, 0)
