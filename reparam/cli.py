@@ -90,6 +90,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
                 "fuse: --plan says recipe, eps, batch_norm and dtype already; leave out --recipe, "
                 "--eps, --batch-norm and --dtype"
             )
+    if options.command == "verify":
+        if options.model and not options.run:
+            command.error("verify: --model goes with --run torch or --run keras")
+        if options.run == "torch" and not options.model:
+            command.error("verify: --run torch needs --model FILE.py; see the docs on running")
     return options
 
 
@@ -119,8 +124,9 @@ def parser() -> argparse.ArgumentParser:
     )
     fuse.add_argument(
         "--dtype",
-        choices=("keep", "float32", "float16", "bfloat16"),
-        help="dtype of fused tensors; all others are copied as they are (default: keep)",
+        choices=("keep", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"),
+        help="dtype of fused kernels and biases; all other tensors are copied as they are "
+        "(default: keep, that of the kernel)",
     )
     fuse.add_argument(
         "--plan", metavar="PLAN.json", help="carry out a plan that inspect --json wrote"
@@ -142,10 +148,29 @@ def parser() -> argparse.ArgumentParser:
         help="Keras models in HDF5: clean the config up so that Keras 3 loads it",
     )
 
-    verify = commands.add_parser("verify", help="decide whether AFTER is the deploy form of BEFORE")
+    verify = commands.add_parser(
+        "verify", help="decide whether two files compute the same function"
+    )
     verify.add_argument("before", metavar="BEFORE")
     verify.add_argument("after", metavar="AFTER")
     _add_common(verify)
+    verify.add_argument(
+        "--max-rho",
+        type=number,
+        metavar="R",
+        help="accept blocks that are equal up to arithmetic in their own dtype, as other tools "
+        "fuse, if their rho is at most R",
+    )
+    verify.add_argument(
+        "--run",
+        choices=("torch", "keras"),
+        help="also run both files in their models, in float64, with the framework installed here",
+    )
+    verify.add_argument(
+        "--model",
+        metavar="FILE.py",
+        help="for --run: Python that defines train(), deploy() and the input's shape; it is run",
+    )
 
     recipes = commands.add_parser("recipes", help="list the known families, or show one")
     recipes.add_argument("name", metavar="NAME", nargs="?")
@@ -180,7 +205,7 @@ def _add_common(command: argparse.ArgumentParser) -> None:
 
 
 def number(text: str) -> float:
-    """Read eps; argparse shows this function's name where the text is no number."""
+    """Read eps or rho; argparse shows this function's name where the text is no number."""
     value = float(text)
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text}: expected a finite number of at least 0")

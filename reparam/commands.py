@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from reparam.plans import Plan
     from reparam.recipe import Recipe
+    from reparam.run_report import RunReport
+    from reparam.verify_report import VerifyReport
 
 PATIENCE = 1.0
 """Seconds after which a progress bar is worth looking at."""
@@ -82,14 +84,35 @@ def verify(options: Namespace) -> int:
         options.after,
         recipe=options.recipe,
         eps=options.eps,
+        # a state dict has no use for the size; the model that is run does
+        input_size=None if options.run == "torch" else options.input_size,
+        config=options.config,
+        max_rho=options.max_rho,
+    )
+    if not options.json:
+        _print(str(report))
+    ran = _run(options, report) if options.run else None
+    if options.json:
+        _print_json(report.as_dict() | ({} if ran is None else {"run": ran.as_dict()}))
+    elif ran is not None:
+        _print(str(ran))
+    return 0 if report.ok and (ran is None or ran.ok) else 1
+
+
+def _run(options: Namespace, report: VerifyReport) -> RunReport:
+    """Run both files in their models."""
+    from reparam.running import run  # noqa: PLC0415  only where it is asked for
+
+    return run(
+        options.before,
+        options.after,
+        report.plan,
+        framework=options.run,
+        model=options.model,
         input_size=options.input_size,
         config=options.config,
+        renamed=report.renamed,
     )
-    if options.json:
-        _print_json(report.as_dict())
-    else:
-        _print(str(report))
-    return 0 if report.ok else 1
 
 
 def recipes(options: Namespace) -> int:

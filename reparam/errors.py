@@ -32,9 +32,17 @@ class PlanError(ReparamError):
     """A checkpoint and a recipe do not fit, or no recipe claims the checkpoint."""
 
 
+class DeployFormError(PlanError):
+    """A checkpoint is in deploy form already, or never had norms; there is nothing to fuse."""
+
+
 class CheckpointError(ReparamError):
     """A file is not a well-formed checkpoint, or cannot be written safely."""
 
 
 class VerificationError(ReparamError):
     """A fused block does not compute what its train form computes; nothing was written."""
+
+
+class RunError(ReparamError):
+    """A framework is missing, or a model cannot be built, loaded or run."""

@@ -86,10 +86,6 @@ class Folder:
     def rounded(self, dtypes: tuple[str, str], rows: Rows) -> tuple[NDArray[Any], NDArray[Any]]:
         """Fold and round once to the stored dtype.
 
-        For a convolution with its norm every number is the nearest one to the exact result; for
-        sums and sequences it is the float64 result rounded once (see the algebra page of the docs
-        for the bound).
-
         Args:
             dtypes: Those of the kernel and of the bias.
             rows: Output channels wanted, as for `fold`.
@@ -100,13 +96,36 @@ class Folder:
         Raises:
             NumericError: As `fold`, or a result that overflows its dtype.
         """
-        conv = self.conv(rows)
+        return self.settle(self.conv(rows), dtypes, rows)
+
+    def settle(
+        self, conv: Conv, dtypes: tuple[str, str], rows: Rows
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Round what `conv` returned once to the stored dtype.
+
+        For a convolution with its norm every number is the nearest one to the exact result; for
+        sums and sequences it is the float64 result rounded once (see the algebra page of the docs
+        for the bound).
+
+        Args:
+            conv: The fold of these rows; its arrays may be modified.
+            dtypes: See `rounded`.
+            rows: See `rounded`.
+
+        Returns:
+            See `rounded`.
+
+        Raises:
+            NumericError: A result overflows its dtype.
+        """
         kernel, bias = conv.kernel, conv.bias
         if pair := ops.conv_norm_pair(self.op):
             inner, norm = self._bias(pair[0], rows), self._norm(pair[1], rows)
             taps = self._kernel(pair[0], rows).astype(np.float64)
-            turned = settle_kernel(_turned(kernel, conv), _turned(taps, conv), norm, dtypes[0])
-            kernel = _turned(turned, conv)
+            turned = settle_kernel(
+                outputs_first(kernel, conv), outputs_first(taps, conv), norm, dtypes[0]
+            )
+            kernel = outputs_first(turned, conv)
             bias = settle_bias(bias, inner, norm, dtypes[1])
         source = next(ops.tensor_names(self.op), "nothing")
         return (
@@ -218,8 +237,8 @@ class Folder:
         return check_finite(self.read(name).astype(np.float64).reshape(-1), name)
 
 
-def _turned(kernel: Array, conv: Conv) -> Array:
-    """Put the outputs of a transposed convolution in front, or back behind its inputs."""
+def outputs_first(kernel: Array, conv: Conv) -> Array:
+    """Put the outputs of a transposed convolution in front of its inputs, or back behind them."""
     if not conv.transposed:
         return kernel
     swapped = kernel.reshape(conv.groups, -1, *kernel.shape[1:]).swapaxes(1, 2)

@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reparam.errors import RecipeError
+from reparam.recipe import Recipe
 from reparam.recipe_toml import read_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Set as AbstractSet
 
-    from reparam.recipe import Recipe
+    Named = str | PathLike[str] | Recipe
+    """What stands for a recipe: its name, the path of its file, or itself."""
+
+    Names = Named | Iterable[Named] | None
 
 _FOLDER = Path(__file__).with_name("recipes")
 
@@ -28,15 +32,15 @@ GROUP = "reparam.recipes"
 
 
 def find_recipes(
-    names: str | PathLike[str] | Iterable[str | PathLike[str]] | None = None,
+    names: Names = None,
     layout: str | None = None,
     words: AbstractSet[str] | None = None,
 ) -> tuple[Recipe, ...]:
     """Return the recipes asked for, or all built-in ones.
 
     Args:
-        names: One or more names of recipes, built in or installed, or paths of TOML files; None for
-            every built-in recipe.
+        names: One or more names of recipes, built in or installed, paths of TOML files, or recipes
+            themselves; None for every built-in recipe.
         layout: Whose names and axes the checkpoint has, `torch` or `keras`; None for any.
         words: Every part of a name in the checkpoint. Built-in recipes whose spellings all need
             other words are left out, unread: reading all of them takes longer than most files.
@@ -52,8 +56,9 @@ def find_recipes(
     if names is None:
         wanted = (n for n in built_in_names() if words is None or _may_fit(_text(n), words))
         return _fitting(map(_built_in, wanted), layout)
-    given = [names] if isinstance(names, str | PathLike) else names
-    found = [_find(name) for name in dict.fromkeys(fspath(item) for item in given)]
+    given = [names] if isinstance(names, str | PathLike | Recipe) else names
+    asked = (item if isinstance(item, Recipe) else fspath(item) for item in given)
+    found = [x if isinstance(x, Recipe) else _find(x) for x in dict.fromkeys(asked)]
     for recipe in found:
         if layout is not None and recipe.layout not in (layout, "any"):
             raise RecipeError(

@@ -13,11 +13,12 @@ import numpy as np
 from reparam import operations as ops
 from reparam.checkpoint import TensorInfo
 from reparam.plans import Write
-from reparam.rounding import round_to
+from reparam.rounding import FORMATS, round_to
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from reparam.operations import NormOp, Read
     from reparam.plans import Fusion, Role
 
 
@@ -40,3 +41,16 @@ def neutral_norm(fusion: Fusion) -> dict[str, NDArray[Any]]:
         norm.bias: "zeros",
     }
     return {n: constant(Write(n, like, role), norm.eps) for n, role in roles.items() if n}
+
+
+def not_neutral(norm: NormOp, read: Read) -> list[str]:
+    """Return the tensors of a norm that keep it from computing the identity plus its bias."""
+    var = read(norm.var)
+    wanted = {norm.mean: 0.0, norm.var: 1.0 - norm.eps}
+    wanted |= {} if norm.weight is None else {norm.weight: 1.0}
+    if var.dtype.name not in FORMATS:
+        return [norm.var]
+    neutral = {
+        name: round_to(np.full(var.shape, value), var.dtype.name) for name, value in wanted.items()
+    }
+    return [name for name, values in neutral.items() if not np.array_equal(read(name), values)]

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from reparam.binding import bind
 from reparam.checkpoint import Hints, open_checkpoint
-from reparam.errors import PlanError
+from reparam.errors import DeployFormError, PlanError
 from reparam.parsing import parse
 from reparam.plans import MODEL_CONFIG, Binding, Plan, Settings, check_settings
 from reparam.recipe_plan import plan_tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from os import PathLike
 
     from reparam.checkpoint import Graph, Reader
     from reparam.expression import Line
-    from reparam.recipe_plan import Names
+    from reparam.library import Names
 
 LARGEST = 1 << 20
 """Pixels per axis of an image; no net comes near."""
@@ -27,7 +26,7 @@ LARGEST = 1 << 20
 def plan(
     path: str | PathLike[str],
     *,
-    recipe: str | PathLike[str] | Iterable[str | PathLike[str]] | None = None,
+    recipe: Names = None,
     eps: float | None = None,
     batch_norm: str = "remove",
     dtype: str = "keep",
@@ -39,13 +38,14 @@ def plan(
 
     Args:
         path: A checkpoint in train form.
-        recipe: Names of built-in recipes or paths of TOML files; None tries all built-in ones.
+        recipe: Names of built-in recipes, paths of TOML files, or recipes; None tries all built-in
+            ones.
         eps: The constant of every norm; overrides `batch_norm_eps` of an adjacent `config.json`,
             which overrides the recipe.
         batch_norm: `remove` gives convolutions a bias and drops their norms; `neutral` keeps the
             norms as carriers of the bias, so that the unmodified model loads the result.
         dtype: dtype of fused tensors: `keep` for that of the kernel, or `float32`, `float16`,
-            `bfloat16`.
+            `bfloat16`, `float8_e4m3fn`, `float8_e5m2`.
         input_size: Pixels per spatial axis of the net's input, for Keras nets with strided `same`
             padding that do not state it.
         config: A file that `model.to_json()` of Keras wrote, for weights saved without their graph.
@@ -131,7 +131,8 @@ def _plan_graph(reader: Reader, graph: Graph, settings: Settings) -> Plan:
     if not graph.lines:
         reasons = [f"  {name}: {why}" for name, why in graph.stays.items()]
         what = "nothing can be fused" if reasons else "there is no batch norm and nothing to fuse"
-        raise PlanError("\n".join([f"{source}: {what}.", *reasons, *graph.notes]))
+        kind = PlanError if reasons else DeployFormError
+        raise kind("\n".join([f"{source}: {what}.", *reasons, *graph.notes]))
     bindings = [
         Binding(
             block="",

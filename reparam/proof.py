@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import math
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reparam import operations as ops
+from reparam.bounds import magnitudes, positive
 from reparam.reference import probe_size, run
 from reparam.rounding import FORMATS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from reparam.linear import Conv
     from reparam.operations import Operation, Read, Rows
     from reparam.plans import Fusion
 
@@ -96,33 +98,31 @@ def _size(
     return total.astype(np.float64)
 
 
-def magnitudes(op: Operation, read: Read) -> Read:
-    """Give absolute values of all tensors, so that running `op` adds up |terms|.
+class FoldCheck:
+    """Runs the reference on slabs of a fold: the judge of what a block is compared with.
 
-    A norm subtracts its mean, so means are given negative.
+    Args:
+        fusion: The block, whose deploy form is one convolution.
+        before: Gives its tensors.
+
+    Attributes:
+        worst: The largest difference of an output, as a fraction of its float32 bound.
     """
-    norms = [leaf for leaf in ops.leaves(op) if isinstance(leaf, ops.NormOp)]
-    means = {norm.mean for norm in norms}
-    variances = {norm.var for norm in norms}
 
-    def absolute(name: str, rows: Rows | None = None, /) -> NDArray[Any]:
-        values = read(name) if rows is None else read(name, rows)
-        size: NDArray[Any] = values if name in variances else np.abs(values)
-        return -size if name in means else size
+    def __init__(self, fusion: Fusion, before: Read) -> None:
+        assert isinstance(fusion.after, ops.ConvOp)
+        self.fusion, self.before = fusion, before
+        self.input = probe(fusion)
+        self.bias = np.zeros(ops.outputs(fusion.op))
+        self.worst = 0.0
 
-    return absolute
+    def __call__(self, rows: Rows, conv: Conv) -> None:
+        """Check the fold of some output channels."""
+        self.bias[slice(*rows)] = conv.bias
+        kernel = self.fusion.kernel.name
 
+        def read(name: str, _rows: Rows | None = None, /) -> NDArray[Any]:
+            return conv.kernel if name == kernel else self.bias
 
-def positive(op: Operation) -> Operation:
-    """Return the operation with every minus a plus, for adding up magnitudes."""
-    match op:
-        case ops.ChainOp(steps):
-            return replace(op, steps=tuple(positive(s) for s in steps))
-        case ops.SumOp(terms):
-            return ops.SumOp(tuple((1, positive(t)) for _, t in terms))
-        case ops.WindowOp(inner):
-            return replace(op, inner=positive(inner))
-        case ops.NumberOp(value):
-            return replace(op, value=abs(value))
-        case _:
-            return op
+        error = block_error(self.fusion, self.before, read, self.input, rows)
+        self.worst = max(self.worst, error)

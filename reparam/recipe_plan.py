@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from reparam.binding import bind
 from reparam.diagnose import explain_file
 from reparam.eps import choose_eps, eps_said
-from reparam.errors import PlanError
+from reparam.errors import DeployFormError, PlanError
 from reparam.modules import ModuleIndex
 from reparam.patterns import join
 from reparam.plans import Binding, Plan, Settings, check_settings
@@ -16,14 +16,12 @@ from reparam.strided import place_taps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from os import PathLike
     from pathlib import Path
 
     from reparam.checkpoint import TensorInfo
+    from reparam.library import Names
     from reparam.match import Match
     from reparam.search import Claims
-
-    Names = str | PathLike[str] | Iterable[str | PathLike[str]] | None
 
 
 def plan_tensors(
@@ -59,7 +57,7 @@ def plan_tensors(
     claims = claim(recipe, index, layout, source)
     found = claims.found
     if not found:
-        raise PlanError(_nothing(source, claims, index))
+        raise _nothing(source, claims, index)
     if claims.norms_left(index):
         notes += [f"not used: {miss}" for miss in claims.near]
     if layout == "torch":
@@ -117,7 +115,7 @@ def _half_fused(matches: Iterable[Match], bindings: list[Binding]) -> list[str]:
     ]
 
 
-def _nothing(source: str, claims: Claims, index: ModuleIndex) -> str:
+def _nothing(source: str, claims: Claims, index: ModuleIndex) -> PlanError:
     """Say why there is nothing to fuse: fused already, or claimed by no recipe."""
     fused = claims.fused
     stay = {path for m in fused for path in m.keeps}
@@ -128,7 +126,7 @@ def _nothing(source: str, claims: Claims, index: ModuleIndex) -> str:
         done = list(dict.fromkeys(path for m in sure for path in m.fused))
         labels = ", ".join(dict.fromkeys(m.label for m in sure))
         rest = f" The {len(left)} norms left are none that it fuses." if left else ""
-        return (
+        return DeployFormError(
             f"{source}: already in deploy form: {len(done)} layers of {labels} have a bias and no "
             f"branches or norms beside them ({done[0]}, …), or the net never had norms. There is "
             f"nothing to fuse.{rest}"
@@ -139,7 +137,8 @@ def _nothing(source: str, claims: Claims, index: ModuleIndex) -> str:
     looked = ", ".join(f"{r.name} ({' | '.join(r.anchors())})" for r in claims.named)
     lines.append(f"  looked for: {looked or _ALL}")
     lines.append("Name a recipe with --recipe, or write one: see docs/recipes.md.")
-    return "\n".join(lines)
+    kind = PlanError if index.norms() else DeployFormError
+    return kind("\n".join(lines))
 
 
 _ALL = "every family that 'reparam recipes' lists"

@@ -12,7 +12,7 @@ from reparam.patterns import PATTERN
 from reparam.recipe import Block, Doubt, Eps, Keep, Never, Recipe, Same, Spelling, finite_eps
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from reparam.expression import Line
 
@@ -64,6 +64,30 @@ def read_recipe(text: str, source: str) -> Recipe:
     if not recipe.spellings:
         raise RecipeError(f"{source}: expected at least one [[spelling]].")
     return recipe
+
+
+def recipe_of_lines(texts: Iterable[str], eps: float | None = None) -> Recipe:
+    """Make a recipe of the lines of one kind of block, wherever in a file it is.
+
+    Args:
+        texts: The lines; a block has all of them.
+        eps: The constant of its norms; None if the user has to say it.
+
+    Raises:
+        RecipeError: A line cannot be read, or there is none.
+
+    Example:
+        >>> recipe_of_lines(["conv bn + point[kernel=1] -> fused"], 1e-5).anchors()
+        ['conv']
+    """
+    table = _Table({"fuse": list(texts)}, "lines")
+    lines = tuple(table.lines("fuse"))
+    if not lines:
+        raise RecipeError("lines: expected at least one.")
+    block = Block("**", lines, (), (), (), ())
+    said = Eps(eps, "said beside the lines", "" if eps is not None else "the lines do not say it")
+    spelling = Spelling("lines", (), (block,), said, None)
+    return Recipe("lines", "the lines given", "", (), (), (spelling,), said, "lines")
 
 
 def _read_eps(table: _Table) -> Eps:

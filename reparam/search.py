@@ -12,15 +12,11 @@ from reparam.match import Near, match_recipe
 from reparam.patterns import join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from os import PathLike
-
+    from reparam.library import Names
     from reparam.match import Match
     from reparam.modules import ModuleIndex
     from reparam.recipe import Recipe
     from reparam.trial import Found
-
-    Names = str | PathLike[str] | Iterable[str | PathLike[str]] | None
 
 
 @dataclass(frozen=True, slots=True)

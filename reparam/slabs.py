@@ -19,10 +19,15 @@ SLAB_BYTES = 1 << 20
 """float64 bytes of kernel per slab: a few of them fit the cache of one core."""
 
 
-def slabs(op: Operation) -> Iterator[Rows]:
-    """Cut the output channels of an operation into ranges of about `SLAB_BYTES` each."""
+def slabs(op: Operation, *others: Operation) -> Iterator[Rows]:
+    """Cut the output channels of an operation into ranges of about `SLAB_BYTES` each.
+
+    Args:
+        op: The operation.
+        others: What else shall be folded by these ranges; it has the same outputs.
+    """
     total = ops.outputs(op)
-    unit = ops.row_unit(op)
+    unit = min(math.lcm(*map(ops.row_unit, (op, *others))), total)
     widest = max(
         math.prod(leaf.shape) // max(leaf.outputs, 1)
         for leaf in ops.leaves(op)

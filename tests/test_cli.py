@@ -40,7 +40,7 @@ def test_fuse_and_verify(run, train, tmp_path):
     assert "assumed eps=1e-05 (recipe repvgg)" in text
     code, text, _ = run("verify", train, out)
     assert code == 0
-    assert text.startswith("equal")
+    assert text.startswith("identical: ")
 
 
 def test_fuse_json_is_one_object(run, train, tmp_path):

@@ -3,17 +3,19 @@
 import loops
 import numpy as np
 import pytest
+from blocks import Block
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import Block, channel_counts, convs, ranks
 
 from reparam import Conv, conv_to_linear, reference
 from reparam import operations as ops
+from reparam.bounds import positive
 from reparam.errors import ShapeError
 from reparam.fold import Folder, fold
 from reparam.frames import frame, kernel_shape
 from reparam.geometry import regroup
-from reparam.proof import positive
+from reparam.testing import convs
+from reparam.testing.layers import channel_counts, ranks
 
 
 @given(st.data())

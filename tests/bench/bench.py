@@ -53,7 +53,7 @@ def run(folder, *words):
 def jobs(folder, files):
     """The processes to be compared, by name."""
     a0, large = files
-    fuse = ("-m", "reparam", "fuse")
+    fuse, verify = ("-m", "reparam", "fuse"), ("-m", "reparam", "verify")
     out = ("-o", folder / "out.safetensors", "--overwrite")
     return {
         "python -c pass": ("-c", "pass"),
@@ -62,8 +62,15 @@ def jobs(folder, files):
         "reparam inspect a0": ("-m", "reparam", "inspect", a0),
         "reparam fuse a0": (*fuse, a0, *out),
         "reparam fuse a0 --no-verify": (*fuse, a0, *out, "--no-verify"),
+        "reparam verify a0": (*verify, a0, deploy(a0)),
         "reparam fuse large": (*fuse, large, *out),
+        "reparam verify large": (*verify, large, deploy(large)),
     }
+
+
+def deploy(file):
+    """Where the deploy form of a file is."""
+    return file.with_suffix(".deploy.safetensors")
 
 
 def main():
@@ -77,6 +84,7 @@ def main():
         files = folder / "a0.safetensors", folder / "large.safetensors"
         for what, file in zip(("a0", options.large), files, strict=True):
             run(folder, HERE / "checkpoints.py", what, file)
+            run(folder, "-m", "reparam", "fuse", file, "-o", deploy(file))
         processes = jobs(folder, files)
         times = {job: [] for job in processes}
         memory = dict.fromkeys(processes, 0)

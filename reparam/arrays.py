@@ -1,0 +1,57 @@
+"""Arrays in memory as a checkpoint: the reader behind state dicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reparam.checkpoint import TensorInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import TracebackType
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+
+class ArrayReader:
+    """NumPy arrays by name, with PyTorch's names and axes; see `reparam.checkpoint.Reader`."""
+
+    path = Path("state dict")
+    layout = "torch"
+    graph = None
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        self._arrays = {name: np.asarray(values) for name, values in arrays.items()}
+        self.tensors: Mapping[str, TensorInfo] = MappingProxyType(
+            {name: TensorInfo(a.shape, a.dtype.name) for name, a in self._arrays.items()}
+        )
+        self.metadata: Mapping[str, str] = MappingProxyType({})
+
+    def read(self, name: str, rows: tuple[int, int] | None = None) -> NDArray[Any]:
+        """Return an array, or its rows `start:stop`; callers must not change it."""
+        values = self._arrays[name]
+        return values if rows is None else values[slice(*rows)]
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """Yield the bytes of one array in C order, native byte order."""
+        values = self._arrays[name]
+        yield np.ascontiguousarray(values, values.dtype.newbyteorder("=")).tobytes()
+
+    def close(self) -> None:
+        """Do nothing: there is no file."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,330 @@
+"""What `verify` found: a certificate per block, and what follows for the network."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from reparam.grades import Grade, arithmetic
+from reparam.plans import MODEL_CONFIG
+from reparam.rounding import FORMATS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reparam.grades import Certificate, Entry
+    from reparam.plans import Plan
+
+Rows = list[tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One way in which AFTER is not the deploy form of BEFORE."""
+
+    name: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What `verify` found.
+
+    Attributes:
+        before: The train form.
+        after: The deploy form.
+        digests: SHA-256 of both files, or nothing for arrays in memory.
+        plan: What BEFORE should be fused to.
+        blocks: A certificate for every block and every layer whose bytes differ.
+        fused: Number of blocks that were compared.
+        copied: Number of tensors that are, as they must be, the same bytes in both files.
+        converted: Tensors that are no layers and were rounded to another dtype.
+        untouched: Number of blocks that AFTER still holds in train form, byte for byte.
+        counters: Tensors that only training reads and that are not alike in both files.
+        extra: Tensors of AFTER that nothing in BEFORE accounts for.
+        renamed: Layers and tensors of BEFORE with another name in AFTER.
+        problems: Everything that makes the files different.
+        notes: What else to know.
+        max_rho: The largest rho the user accepts for blocks graded `within rho`.
+    """
+
+    before: str
+    after: str
+    digests: Mapping[str, str]
+    plan: Plan
+    blocks: tuple[Certificate, ...]
+    fused: int
+    copied: int
+    converted: tuple[str, ...]
+    untouched: int
+    counters: tuple[str, ...]
+    extra: tuple[str, ...]
+    renamed: Mapping[str, str]
+    problems: tuple[Difference, ...]
+    notes: tuple[str, ...] = ()
+    max_rho: float | None = None
+
+    @property
+    def grade(self) -> Grade:
+        """The worst grade of anything in the two files."""
+        if self.problems:
+            return Grade.DIFFERENT
+        least = Grade.ROUNDING if self.converted else Grade.IDENTICAL
+        return max([least, *(block.grade for block in self.blocks)])
+
+    @property
+    def ok(self) -> bool:
+        """Whether both files compute the same function, up to what the user accepts."""
+        if self.grade <= Grade.ROUNDING:
+            return True
+        return self.grade is Grade.WITHIN and self.max_rho is not None and not self.over
+
+    @property
+    def differences(self) -> tuple[Difference, ...]:
+        """Everything that is not as it should be; empty when `ok`."""
+        unaccepted = dict.fromkeys(self.over)
+        return self.problems + tuple(
+            Difference(b.worst.tensor, f"{b.grade}: {entry_text(b.worst)}; {off_text(b)}")
+            for b in self.blocks
+            if b.name in unaccepted and b.worst is not None
+        )
+
+    @property
+    def over(self) -> tuple[str, ...]:
+        """Blocks graded `within rho` whose rho is larger than the user accepts."""
+        most = -1.0 if self.max_rho is None else self.max_rho
+        return tuple(b.name for b in self.blocks if b.grade is Grade.WITHIN and not b.rho <= most)
+
+    @property
+    def certificate(self) -> float:
+        """The largest C: for inputs within ±1, no output of any block differs by more."""
+        return max((block.bound for block in self.blocks), default=0.0)
+
+    @property
+    def rho(self) -> float:
+        """The sum of rho over all blocks."""
+        return sum(block.rho for block in self.blocks)
+
+    @property
+    def network(self) -> float:
+        """What bounds the whole network: the sum of rho, compounded; see `NETWORK`."""
+        exponent = sum(math.log1p(block.rho) for block in self.blocks)
+        return math.expm1(exponent) if exponent < MOST_EXPONENT else math.inf
+
+    @property
+    def causes(self) -> dict[str, list[str]]:
+        """Known mistakes that explain blocks of AFTER, with the blocks."""
+        found: dict[str, list[str]] = {}
+        for block in self.blocks:
+            if block.cause:
+                found.setdefault(block.cause, []).append(block.name)
+        return found
+
+    @property
+    def not_covered(self) -> str:
+        """What this comparison cannot see."""
+        return NOT_COMPARED if MODEL_CONFIG in self.plan.recipes else NOT_COVERED
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as plain JSON values; infinite numbers are null."""
+        return {
+            "before": self.before,
+            "after": self.after,
+            "sha256": dict(self.digests),
+            "ok": self.ok,
+            "grade": str(self.grade),
+            "max_rho": self.max_rho,
+            "fused": self.fused,
+            "copied": self.copied,
+            "converted": list(self.converted),
+            "untouched": self.untouched,
+            "counters": list(self.counters),
+            "extra": list(self.extra),
+            "renamed": dict(self.renamed),
+            "recipes": list(self.plan.recipes),
+            "assumed": list(self.plan.assumed),
+            "blocks": [_block(block) for block in self.blocks],
+            "certificate": _finite(self.certificate),
+            "network": {
+                "rho": _finite(self.rho),
+                "bound": _finite(self.network),
+                "covers": NETWORK,
+            },
+            "causes": self.causes,
+            "notes": list(self.notes),
+            "differences": [{"name": d.name, "what": d.what} for d in self.differences],
+            "not_covered": self.not_covered,
+        }
+
+    def __str__(self) -> str:
+        """Return the report for a person."""
+        lines = [self._head(), self._counts()]
+        for cause, names in self.causes.items():
+            lines.append(f"AFTER was fused {cause} ({_some(names)})")
+        shown = FEW if self.causes else SHOWN
+        lines += [f"  {d.name}: {d.what}" for d in self.problems[:shown]]
+        if len(self.problems) > shown:
+            lines.append(f"  … and {len(self.problems) - shown} more (--json lists all)")
+        lines += [f"note: {note}" for note in self.notes]
+        lines += _table(self.blocks)
+        if self.blocks:
+            lines.append(f"C: {MEANING}")
+        if self.blocks and math.isfinite(self.rho):
+            share = f"{self.network:.2g} of their worst-case range (the sum of rho, compounded)"
+            lines.append(f"network: outputs differ by at most {share}, {NETWORK}")
+        if self.renamed:
+            old, new = next(iter(self.renamed.items()))
+            lines.append(
+                f"paired by value, since names differ: {len(self.renamed)} layers and tensors "
+                f"({old} is {new}, …); {RENAMED}"
+            )
+        lines += [f"assumed {fact}" for fact in self.plan.assumed]
+        lines.append(f"not covered: {self.not_covered}")
+        return "\n".join(lines)
+
+    def _head(self) -> str:
+        grade, before, after = self.grade, self.before, self.after
+        if grade is Grade.DIFFERENT:
+            return f"{grade}: {after} is not shown to compute what {before} does"
+        head = f"{grade}: {after} computes the same function as {before}"
+        narrow = {b.dtype: None for b in self.blocks if FORMATS[b.dtype].digits < SINGLE}
+        head += "".join(f", rounded to {dtype}" for dtype in narrow)
+        if self.untouched and not self.blocks:
+            head += "; both hold the train form, nothing is fused"
+        if grade is not Grade.WITHIN:
+            return head
+        within = [block for block in self.blocks if block.grade is grade]
+        largest = max(block.rho for block in within)
+        head += f" up to arithmetic in {arithmetic(within[0].dtype)}, largest rho {largest:.2g}"
+        if self.over and self.max_rho is None:
+            return f"{head}. To accept it, say --max-rho"
+        return f"{head}, more than --max-rho {self.max_rho:g}" if self.over else head
+
+    def _counts(self) -> str:
+        grades = [block.grade for block in self.blocks]
+        each = ", ".join(f"{grades.count(g)} {g}" for g in Grade if g in grades)
+        more = [
+            (self.untouched, "blocks still in train form"),
+            (len(self.converted), "tensors rounded to another dtype (in no bound)"),
+            (len(self.counters), "counters of training ignored"),
+            (len(self.extra), "extra tensors"),
+        ]
+        counts = [f"{self.copied} tensors copied", *(f"{n} {what}" for n, what in more if n)]
+        return "; ".join([f"{len(grades)} blocks: {each}"] * bool(grades) + [", ".join(counts)])
+
+
+def entry_text(entry: Entry) -> str:
+    """Return a number of AFTER beside the exact one."""
+    return (
+        f"{place_text(entry)}, exactly {entry.expected:.12g}: {entry.ulp:.3g} ulp, "
+        f"{entry.relative:.2g} of the sum of its terms"
+    )
+
+
+def place_text(entry: Entry) -> str:
+    """Return a number of AFTER and where it stands."""
+    return f"{entry.tensor}[{', '.join(map(str, entry.index))}] is {entry.found:.9g}"
+
+
+def off_text(block: Certificate) -> str:
+    """Say how many numbers of a block are beyond rounding."""
+    return f"{block.off} of its {block.numbers} numbers are beyond rounding"
+
+
+HEADS = ("block", "grade", "beyond rounding", "C", "rho", "worst number", "ulp", "of its terms")
+
+
+def _table(blocks: tuple[Certificate, ...]) -> list[str]:
+    """Return a line per block; of very many, the worst ones."""
+    shown = blocks
+    if len(blocks) > MOST_ROWS:
+        shown = tuple(sorted(blocks, key=lambda b: (-b.grade, -b.rho))[:MOST_ROWS])
+    rows = [HEADS, *(_row(block) for block in shown)] if shown else []
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADS))] if rows else []
+    lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
+    if len(blocks) > len(shown):
+        lines.append(f"… and {len(blocks) - len(shown)} more blocks, none worse (--json lists all)")
+    return lines
+
+
+def _row(block: Certificate) -> tuple[str, ...]:
+    off = f"{block.off} of {block.numbers}" if block.numbers else ""
+    head = (block.name, str(block.grade), off, f"{block.bound:.2g}", f"{block.rho:.2g}")
+    worst = block.worst
+    if worst is None:
+        return *head, "", "", ""
+    tensor = worst.tensor.removeprefix(f"{block.name}.")
+    place = f"{tensor}[{', '.join(map(str, worst.index))}]"
+    numbers = f"{worst.found:.9g} for {worst.expected:.9g}"
+    return *head, f"{place} {numbers}", f"{worst.ulp:.2g}", f"{worst.relative:.1g}"
+
+
+def _block(block: Certificate) -> dict[str, Any]:
+    worst = block.worst
+    return {
+        "name": block.name,
+        "grade": str(block.grade),
+        "dtype": block.dtype,
+        "certificate": _finite(block.bound),
+        "rho": _finite(block.rho),
+        "numbers": block.numbers,
+        "beyond_rounding": block.off,
+        "reason": block.reason,
+        "cause": block.cause,
+        "worst": worst
+        and {
+            "tensor": worst.tensor,
+            "index": list(worst.index),
+            "found": _finite(worst.found),
+            "expected": worst.expected,
+            "ulp": _finite(worst.ulp),
+            "relative": _finite(worst.relative),
+        },
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 1} more blocks" if len(names) > 1 else ""
+    return f"{names[0]}{more}"
+
+
+SINGLE = 24
+"""Significant bits of float32; what is stored with fewer is worth a word."""
+
+MOST_EXPONENT = 700.0
+"""Beyond it float64 has no powers of e."""
+
+SHOWN = 10
+FEW = 3
+MOST_ROWS = 200
+
+MEANING = (
+    "for inputs within ±1 no output of the block differs by more; rho: C relative to the block's "
+    "range"
+)
+
+NETWORK = (
+    "in exact arithmetic, for every graph that joins these blocks, each used once, by sums, "
+    "concatenations, max and average pools and activations that keep 0 and have bounded slope "
+    "(ReLU, SiLU, GELU, tanh)"
+)
+
+RENAMED = "their order is compared only where numbers in the names tell it"
+
+_BEYOND = "SE gates, attention and softmax; the order in which a machine adds up"
+
+NOT_COVERED = (
+    "eps, strides and what else is assumed above, which would be wrong on both sides alike; the "
+    f"graph that joins the blocks; {_BEYOND}"
+)
+
+NOT_COMPARED = (
+    "the graph that joins the blocks: it is taken from the config of the train form, and that of "
+    "the other file (its strides, activations, order of layers) is not compared with it; "
+    f"{_BEYOND}"
+)
