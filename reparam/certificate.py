@@ -22,7 +22,7 @@ from reparam.fold import Folder, outputs_first
 from reparam.frames import kernel_shape
 from reparam.grades import Certificate, Entry, Grade, arithmetic, broken
 from reparam.linear import make
-from reparam.rounding import FORMATS, round_to
+from reparam.rounding import FORMATS, half_unit, round_to
 from reparam.slabs import BlockReader, slabs
 from reparam.stored import Stored
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from reparam.linear import Array, Conv
     from reparam.operations import Operation, Read, Rows
-    from reparam.rounding import FloatFormat
 
 
 @np.errstate(all="ignore")  # huge numbers in AFTER are differences, not warnings
@@ -118,7 +117,7 @@ class _Numbers:
         index = tuple(int(i) for i in np.unravel_index(place, self.got.shape))
         found, expected, size = (float(v[index]) for v in (self.got, self.exact, self.size))
         gap = abs(found - expected)
-        unit = 2 * float(_half_unit(self.exact[index][None], FORMATS[self.dtype])[0])
+        unit = 2 * float(half_unit(self.exact[index][None], FORMATS[self.dtype])[0])
         relative = gap / size if size else (math.inf if gap else 0.0)
         where = (index[0] + self.start, *index[1:])
         return Entry(self.tensor, where, found, expected, gap / unit, relative)
@@ -200,7 +199,7 @@ class _Comparison:
         noise = numbers.size * self.ours
         # what was not stored as it is was not rounded once either, but by the fold in float64
         rounded = form if self.stored.plain else FORMATS["float64"]
-        score = gap / (_half_unit(numbers.exact, rounded) + noise)
+        score = gap / (half_unit(numbers.exact, rounded) + noise)
         place = int(score.argmax())
         nearest = numbers.nearest
         if nearest is not None and np.array_equal(nearest.astype(np.float64), numbers.got):
@@ -209,7 +208,7 @@ class _Comparison:
         elif score.flat[place] <= 1:
             grade = Grade.ROUNDING
         else:
-            limit = noise + _half_unit(numbers.exact, form)
+            limit = noise + half_unit(numbers.exact, form)
             if self.theirs:
                 unit = FORMATS[arithmetic(numbers.dtype)].epsilon / 2
                 limit += numbers.size * ((self.theirs + 1) * unit) + form.smallest
@@ -274,15 +273,6 @@ def _ratio(part: float, whole: float) -> float:
     if part == 0:
         return 0.0
     return part / whole if whole and math.isfinite(part) else math.inf
-
-
-def _half_unit(values: Array, form: FloatFormat) -> Array:
-    """Return half a unit in the last place of a format at every float64 value."""
-    # the exponent bits alone are the power of two at or below a number
-    power: Array = (values.view(np.int64) & 0x7FF0000000000000).view(np.float64)
-    np.maximum(power, form.smallest_normal, out=power)
-    power *= form.epsilon / 2
-    return np.maximum(power, 2.0**-1074, out=power)  # float64 has nothing smaller
 
 
 def _proved(numbers: _Numbers, noise: Array) -> bool:

@@ -20,7 +20,7 @@ from reparam.errors import ReparamError
 from reparam.fold import Folder, outputs_first
 from reparam.frames import kernel_shape
 from reparam.grades import arithmetic
-from reparam.rounding import FORMATS
+from reparam.rounding import FORMATS, half_unit
 from reparam.stored import Stored
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from reparam.linear import Array
     from reparam.operations import Operation, Read, Rows
-    from reparam.rounding import FloatFormat
 
 NUMBERS = 1 << 17
 """Weights whose intervals are intersected: enough for ten digits, and folded in milliseconds."""
@@ -78,13 +77,6 @@ class Fit:
     def shortest(self) -> float:
         """The number of fewest digits in the interval."""
         return shortest(self.low, self.high)
-
-
-def half_unit(values: Array, form: FloatFormat) -> Array:
-    """Return half a unit in the last place of a format at every value."""
-    exponents = np.maximum(np.frexp(values)[1] - 1, form.least_exponent)
-    half: Array = np.ldexp(0.5, exponents - form.digits + 1)
-    return half
 
 
 def shortest(low: float, high: float) -> float:

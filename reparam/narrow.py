@@ -11,10 +11,9 @@ from reparam import operations as ops
 from reparam.bounds import OURS, THEIRS, magnitudes, positive, roundings
 from reparam.edits import edit
 from reparam.errors import NumericError
-from reparam.fits import half_unit
 from reparam.fold import Folder, outputs_first
 from reparam.layer_mistakes import in_norms
-from reparam.rounding import FORMATS, round_to
+from reparam.rounding import FORMATS, half_unit, round_to
 from reparam.slabs import slabs
 from reparam.stored import Stored
 

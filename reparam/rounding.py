@@ -171,6 +171,15 @@ def _to_odd_float32(values: Array) -> NDArray[np.float32]:
     return near
 
 
+def half_unit(values: Array, form: FloatFormat) -> Array:
+    """Return half a unit in the last place of a format at every float64 value."""
+    # the exponent bits alone are the power of two at or below a number
+    power: Array = (values.view(np.int64) & 0x7FF0000000000000).view(np.float64)
+    np.maximum(power, form.smallest_normal, out=power)
+    power *= form.epsilon / 2
+    return np.maximum(power, 2.0**-1074, out=power)  # float64 has nothing smaller
+
+
 def nearest(value: Fraction, form: FloatFormat) -> float:
     """Round an exact rational to a format, ties to even; the result is a float64 holding it."""
     if not value:

@@ -5,7 +5,9 @@ import os
 from hypothesis import Phase, settings
 
 settings.register_profile("dev", max_examples=50, deadline=None)
-settings.register_profile("ci", max_examples=300, deadline=None)
+settings.register_profile("ci", max_examples=150, deadline=None)
+# which lines run at all takes few examples, and coverage makes each several times as slow
+settings.register_profile("coverage", max_examples=8, deadline=None)
 settings.register_profile("deep", max_examples=5000, deadline=None)
 # tests/mutants/run.py only asks whether a test fails, not for the smallest example
 settings.register_profile(

@@ -109,7 +109,8 @@ def variables(layer):
     if kind == "BatchNormalization":
         scale = ["gamma"] if config["scale"] else []
         center = ["beta"] if config["center"] else []
-        return scale + center, ["moving_mean", "moving_variance"]
+        more = ["renorm_mean", "renorm_stddev", "moving_stddev"] if config.get("renorm") else []
+        return scale + center, ["moving_mean", "moving_variance", *more]
     return [], []
 
 

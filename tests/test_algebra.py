@@ -3,19 +3,9 @@
 import loops
 import numpy as np
 import pytest
+from blocks import pointwise
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import (
-    channel_counts,
-    convs,
-    geometries,
-    group_counts,
-    images,
-    integers,
-    pointwise,
-    ranks,
-    statistics,
-)
 
 from reparam.algebra import concat_branches, sum_branches
 from reparam.errors import ShapeError
@@ -28,6 +18,8 @@ from reparam.layers import (
     scale_outputs,
 )
 from reparam.linear import Conv
+from reparam.testing import batch_norms, convs, images, integers
+from reparam.testing.layers import channel_counts, geometries, group_counts, ranks
 
 
 def same(a, b):
@@ -44,7 +36,7 @@ def same(a, b):
 def test_a_fused_norm_is_the_norm_after_the_convolution(data, transposed):
     rank = data.draw(ranks)
     conv = data.draw(convs(rank, transposed=transposed))
-    stats = data.draw(statistics(conv.outputs))
+    stats = data.draw(batch_norms(conv.outputs))
     x = data.draw(images(conv.inputs, rank))
     fused = fuse_conv_bn(conv, **stats)
     expected = loops.batch_norm(loops.convolve(conv, x), **stats)
@@ -225,7 +217,7 @@ def test_big_and_little_kernels_and_identity_make_one_block(data):
     _, _, origin = data.draw(geometries(rank))
     little = {"kernel_size": (1,) * rank, "origin": origin}
     point = data.draw(convs(rank, channels, channels, groups=groups, stride=1, **little))
-    norms = [data.draw(statistics(channels)) for _ in range(3)]
+    norms = [data.draw(batch_norms(channels)) for _ in range(3)]
     x = data.draw(images(channels, rank))
     layers = [big, point, identity_kernel(channels, (1,) * rank, groups)]
     pairs = list(zip(layers, norms, strict=True))

@@ -29,7 +29,7 @@ import pytest
 
 import reparam
 import reparam_adapters
-from reparam import cli, expression, recipe_toml
+from reparam import cli, expression, recipe_toml, testing
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -162,10 +162,10 @@ def run_blocks(page, folder):
         match block.language:
             case "console":
                 run_console(shell, block)
+            case "python" | "toml" if block.title:  # a file; Python's may need a framework
+                (folder / block.title).write_text(block.body, "utf-8")
             case "python":
                 run_python(names, block)
-            case "toml" if block.title:
-                (folder / block.title).write_text(block.body, "utf-8")
             case "sh":
                 for command in block.body.replace("&&", "\n").splitlines():
                     if shlex.split(command)[0] not in {"pip", "pytest"}:
@@ -290,6 +290,12 @@ def test_api_page_has_every_public_name():
     text = (ROOT / "docs" / "api.md").read_text("utf-8")
     for name in reparam.__all__:
         assert re.search(rf"`(?:reparam\.)?{name}\b", text), name
+
+
+def test_testing_page_has_every_tool():
+    text = (ROOT / "docs" / "testing.md").read_text("utf-8")
+    for name in testing.__all__:
+        assert f"`{name}" in text, name
 
 
 def test_changelog_has_this_version():

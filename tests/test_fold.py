@@ -5,28 +5,31 @@ from dataclasses import replace
 import loops
 import numpy as np
 import pytest
+from blocks import Block
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import KINDS, Block, blocks, images, seeds, transposed_blocks
 
 from reparam import operations as ops
 from reparam import reference
 from reparam.errors import BorderError, NumericError
 from reparam.fold import Folder, fold
 from reparam.frames import frame, kernel_shape
+from reparam.testing import branch_trees, images
+from reparam.testing.branches import KINDS, TRANSPOSED
+from reparam.testing.layers import seeds
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "transposed"])
+@pytest.mark.parametrize("kind", [*KINDS, TRANSPOSED])
 @given(st.data())
 def test_fold_is_run(kind, data):
-    block = data.draw(transposed_blocks() if kind == "transposed" else blocks(kind))
+    block = data.draw(branch_trees(kind))
     x = data.draw(images(ops.inputs(block.op), block.rank, most=5))
     conv = fold(block.op, block.read)
     y = reference.run(block.op, block.read, x[None])[0]
     assert np.array_equal(loops.convolve(conv, x), y)
 
 
-@given(st.one_of(blocks(), transposed_blocks()))
+@given(st.one_of(branch_trees(), branch_trees(TRANSPOSED)))
 def test_the_shape_of_a_fold_is_known_beforehand(block):
     conv, shape = fold(block.op, block.read), frame(block.op)
     assert kernel_shape(block.op) == conv.kernel.shape
@@ -38,7 +41,7 @@ def test_the_shape_of_a_fold_is_known_beforehand(block):
 @pytest.mark.parametrize("kind", KINDS)
 @given(st.data())
 def test_a_slab_has_the_bytes_of_the_rows_of_the_whole(kind, data):
-    block = data.draw(blocks(kind))
+    block = data.draw(branch_trees(kind))
     unit, outputs = ops.row_unit(block.op), ops.outputs(block.op)
     assert outputs % unit == 0
     start = data.draw(st.integers(0, outputs // unit - 1))
@@ -56,7 +59,7 @@ def test_a_slab_has_the_bytes_of_the_rows_of_the_whole(kind, data):
     assert slab.kernel.tobytes() == whole.kernel[part].tobytes()
 
 
-@given(blocks(), seeds, st.sampled_from(["float32", "float16", "bfloat16", "float64"]))
+@given(branch_trees(), seeds, st.sampled_from(["float32", "float16", "bfloat16", "float64"]))
 def test_rounded_slabs_make_up_the_whole(block, rng, dtype):
     for name, tensor in block.tensors.items():
         noise = rng.uniform(0.5, 1.5, tensor.shape).astype(np.float32)
@@ -84,7 +87,7 @@ def test_negative_zeros_do_not_tell_a_slab_from_the_whole():
     assert np.concatenate(slabs).tobytes() == whole.tobytes()
 
 
-@given(blocks())
+@given(branch_trees())
 def test_folding_leaves_the_tensors_alone(block):
     for name, tensor in block.tensors.items():
         block.tensors[name] = tensor.astype(np.float64)
@@ -108,7 +111,7 @@ def test_a_bias_in_float64_is_not_added_to_where_it_lies():
     assert all((values == 1).all() for values in tensors.values())
 
 
-@given(blocks(), st.sampled_from([np.asfortranarray, lambda a: a.astype(">f4")]))
+@given(branch_trees(), st.sampled_from([np.asfortranarray, lambda a: a.astype(">f4")]))
 def test_tensors_in_any_memory_layout_give_the_same_bytes(block, layout):
     rows = 0, ops.outputs(block.op)
     expected = Folder(block.op, block.read).rounded(("float32", "float32"), rows)
@@ -266,3 +269,16 @@ def test_what_a_shift_reads_and_whether_it_needs_a_bias():
     block.tensors["v"][3] = np.nan
     with pytest.raises(NumericError, match=r"v\[3\] is nan"):
         fold(block.op, block.read)
+
+
+@pytest.mark.parametrize("missing", ["weight", "bias"])
+def test_a_norm_may_lack_its_scale_or_its_shift(missing):
+    block = conv_norm()
+    conv, norm = block.op.steps
+    block.tensors |= {norm.weight: np.full(4, 3.0), norm.bias: np.full(4, 5.0)}
+    block.tensors |= {norm.var: np.full(4, 4.0), norm.mean: np.full(4, -2.0)}
+    half = ops.ChainOp((conv, replace(norm, **{missing: None})), 4)
+    scale, shift = (0.5, 5.0) if missing == "weight" else (1.5, 0.0)
+    fused = fold(half, block.read)
+    assert (fused.kernel == scale).all()
+    assert (fused.bias == shift + 3 * scale).all()

@@ -113,6 +113,7 @@ def test_names_tell_the_variables():
     ]
     assert name_variables("d", ["depthwise_kernel"], [4]) == [("", "weight", "depthwise")]
     assert name_variables("x.dw_conv", ["kernel"], [4]) == [("", "weight", "depthwise")]
+    assert name_variables("dw.hardware_conv", ["kernel"], [4]) == [("", "weight", "conv")]
     assert name_variables("x.conv2d_transpose_3", ["kernel"], [4]) == [("", "weight", "transposed")]
     assert name_variables("x", ["kernel", "state"], [1, 2]) == [
         ("", "kernel", "vector"),

@@ -12,11 +12,18 @@ import keras_forward as forward
 import numpy as np
 import pytest
 from keras_maker import Net
-from test_keras_graphs import block, inner_skip, skip_without_a_norm, write
-from test_keras_hostile import replace_config
+from test_keras_graphs import (
+    block,
+    inner_skip,
+    one_norm_after_two_convs,
+    skip_without_a_norm,
+    write,
+)
+from test_keras_hostile import edit_weights, replace_config
 
 import reparam
 from reparam_adapters.hdf5_output import Hdf5Output
+from reparam_adapters.keras_layers import RENORM
 
 GOLDEN = Path(__file__).parent / "golden_keras"
 
@@ -90,6 +97,47 @@ def test_how_the_model_was_trained_is_left_out(kind, tmp_path):
     out = tmp_path / f"out{kind}"
     reparam.fuse(path, out)
     assert "compile_config" not in forward.read_config(out)
+
+
+@pytest.mark.parametrize("kind", [".h5", ".keras"])
+@pytest.mark.parametrize("batch_norm", ["remove", "neutral"])
+def test_what_renorm_adds_to_a_norm_goes_or_stays_with_it(batch_norm, kind, tmp_path):
+    def build(net):
+        x = net("Conv2D", net.input(4, 4, 3), filters=5, kernel_size=3)
+        return [net("ReLU", net("BatchNormalization", x, renorm=True))]
+
+    net, path = write(build, kind, tmp_path)
+    out = tmp_path / f"out{kind}"
+    reparam.fuse(path, out, batch_norm=batch_norm)
+    before, after = (forward.read_model(p)[1] for p in (path, out))
+    norm = ("batch_normalization_2",)
+    assert (norm in after) == (batch_norm == "neutral")
+    if norm in after:
+        assert all(np.array_equal(before[norm][role], after[norm][role]) for role in RENORM)
+    (wanted,), (found,) = (forward.predict(p, *net.images()) for p in (path, out))
+    assert np.abs(found - wanted).max() <= 1e-6 * np.abs(wanted).max()
+
+
+def test_what_the_optimizer_noted_is_left_out(tmp_path):
+    """It does not fit the fused weights."""
+    _, path = write(block(), ".keras", tmp_path)
+    edit_weights(path, lambda layers: layers.parent.create_dataset("optimizer/vars/0", data=[1.0]))
+    reparam.fuse(path, tmp_path / "out.keras")
+    with zipfile.ZipFile(tmp_path / "out.keras") as archive:
+        file = h5py.File(io.BytesIO(archive.read("model.weights.h5")))
+    with file:
+        assert "optimizer" not in file
+
+
+@pytest.mark.parametrize("kind", [".h5", ".keras"])
+def test_a_norm_of_two_convolutions_goes_into_both_or_neither(kind, tmp_path):
+    _, path = write(one_norm_after_two_convs, kind, tmp_path)
+    assert reparam.fuse(path, tmp_path / f"out{kind}").fused == 2
+    half = json.loads(reparam.plan(path).to_json())
+    half["fusions"].pop()
+    with pytest.raises(reparam.ReparamError, match="only part of what shared_bn goes into"):
+        reparam.fuse(path, tmp_path / f"half{kind}", plan=reparam.Plan.from_json(json.dumps(half)))
+    assert not (tmp_path / f"half{kind}").exists()
 
 
 def names_beside_variables(path):

@@ -15,14 +15,15 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "reparam"
 ADAPTERS = ROOT / "adapters" / "reparam_adapters"
-SOURCES = sorted([*CORE.glob("*.py"), *ADAPTERS.glob("*.py")])
+TOOLS = CORE / "testing"
+SOURCES = sorted([*CORE.glob("*.py"), *TOOLS.glob("*.py"), *ADAPTERS.glob("*.py")])
 
 LAYERS = [
-    ["errors", "console", "digest", "padding", "layouts"],
+    ["errors", "console", "digest", "padding", "layouts", "quantised"],
     # the algebra: NumPy arrays, no names of tensors
     ["linear", "keras_names"],
     ["geometry", "norm", "rounding"],
-    ["layers", "exact", "windows"],
+    ["layers", "exact", "windows", "environment"],
     ["algebra"],
     # names and shapes, no arrays
     ["checkpoint", "expression", "operations"],
@@ -35,17 +36,41 @@ LAYERS = [
     ["recipe_plan", "plan_json"],
     ["planning"],
     # both together: one block at a time
-    ["fold", "reference", "neutral", "slabs"],
-    ["proof"],
+    [
+        "fold",
+        "reference",
+        "neutral",
+        "slabs",
+        "bounds",
+        "grades",
+        "arrays",
+        "tensor_bytes",
+        "edits",
+    ],
+    ["proof", "stored", "layer_mistakes", "similar", "name_order", "prefix"],
+    ["certificate", "pairing", "dyadic", "deploy_form", "fits", "branch_mistakes"],
+    ["narrow"],
+    ["mistakes"],
+    ["explain"],
     # whole files
-    ["report", "blocks"],
-    ["fusing", "state_dict", "verifying"],
+    ["report", "verify_report", "run_report", "blocks"],
+    ["comparison"],
+    ["fusing", "state_dict", "verifying", "running"],
     ["__init__"],
     ["commands"],
     ["cli"],
     ["__main__"],
 ]
 """From the bottom up; a module imports only from lower rows."""
+
+TOOL_LAYERS = [
+    ["layers", "names"],
+    ["kinds", "places", "statistics", "branches", "equivalence"],
+    ["lines", "tensors"],
+    ["states"],
+    ["__init__"],
+]
+"""Those of `reparam.testing`, which stands over everything else."""
 
 LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row}
 
@@ -110,6 +135,27 @@ def test_imports_point_down(path):
     for name in own_imports(path):
         if (path.stem, name) not in UPWARD:
             assert LEVEL[name] < LEVEL[path.stem], f"{path.stem} imports {name}"
+
+
+def test_imports_of_the_test_tools_point_down():
+    level = {name: row for row, names in enumerate(TOOL_LAYERS) for name in names}
+    assert sorted(level) == sorted(path.stem for path in TOOLS.glob("*.py"))
+    for path in TOOLS.glob("*.py"):
+        for name in imports(path):
+            package, *rest = name.split(".")
+            if package == "reparam":
+                inside = rest[0] == "testing"
+                assert inside or rest[0] in LEVEL, f"{path.stem} imports {name}"
+                assert not inside or level[rest[1]] < level[path.stem], path.stem
+            else:
+                allowed = {"numpy", "hypothesis", "ml_dtypes"}
+                assert package in allowed | set(sys.stdlib_module_names), f"{path.stem}: {name}"
+
+
+def test_nothing_but_the_test_tools_needs_hypothesis():
+    for path in [*CORE.glob("*.py"), *ADAPTERS.glob("*.py")]:
+        for name in imports(path):
+            assert not name.startswith(("hypothesis", "reparam.testing")), path.stem
 
 
 def test_the_reference_shares_no_code_with_the_algebra():

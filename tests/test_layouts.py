@@ -51,6 +51,7 @@ def test_every_entry_in_its_place(kind, shape):
     array = np.arange(np.prod(shape), dtype=np.float64).reshape(shape)
     found = to_torch(kind, array)
     assert np.array_equal(found, LOOPS[kind](array))
+    assert torch_shape(kind, shape) == found.shape
     assert np.array_equal(to_keras(kind, found, shape), array)
 
 

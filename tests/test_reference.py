@@ -7,21 +7,14 @@ from dataclasses import replace
 import loops
 import numpy as np
 import pytest
+from blocks import Block, pointwise
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import (
-    Block,
-    channel_counts,
-    convs,
-    images,
-    integers,
-    pointwise,
-    ranks,
-    statistics,
-)
 
 from reparam import operations as ops
 from reparam import reference
+from reparam.testing import batch_norms, convs, images, integers
+from reparam.testing.layers import channel_counts, ranks
 
 
 def block(*layers, border="zero"):
@@ -63,7 +56,7 @@ def test_the_second_of_two_convolutions_sees_its_border(border, data):
 @given(st.data())
 def test_a_norm_is_its_definition(data):
     channels, rank = data.draw(channel_counts), data.draw(ranks)
-    stats = data.draw(statistics(channels))
+    stats = data.draw(batch_norms(channels))
     x = data.draw(images(channels, rank))
     tensors = {k: v for k, v in stats.items() if k != "eps"}
     names = [k if v is not None else None for k, v in tensors.items()]

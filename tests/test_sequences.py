@@ -3,19 +3,15 @@
 import loops
 import numpy as np
 import pytest
+from blocks import pointwise
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import (
-    channel_counts,
-    convs,
-    images,
-    pointwise,
-    ranks,
-)
 
 from reparam.algebra import merge_sequential
 from reparam.errors import BorderError
 from reparam.linear import Conv
+from reparam.testing import convs, images
+from reparam.testing.layers import channel_counts, ranks
 
 
 @pytest.mark.parametrize("border", ["zero", "image", "valid"])
@@ -59,7 +55,7 @@ def test_a_row_and_then_a_column_are_exact(border, data):
 def test_a_linear_layer_in_a_sequence_is_pointwise(data):
     rank = data.draw(ranks)
     conv = data.draw(convs(rank, 2, 4, stride=1))
-    after, before = data.draw(convs(0, 4, 3)), data.draw(convs(0, 3, 2, bias=None))
+    after, before = data.draw(convs(0, 4, 3)), data.draw(convs(0, 3, 2, bias=False))
     x = data.draw(images(2, rank))
     expected = loops.spread(after, loops.convolve(conv, x), (1,) * rank)
     assert np.array_equal(loops.convolve(merge_sequential(conv, after), x), expected)

@@ -92,7 +92,7 @@ def test_our_own_output(pair):
 
 
 @pytest.mark.parametrize("batch_norm", ["remove", "neutral"])
-@pytest.mark.parametrize("dtype", ["keep", "float16", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["keep", "float16", "bfloat16", "float8_e5m2"])
 @pytest.mark.parametrize(
     "state", [vgg(), resnet(), FAMILIES["resnet-shared-norm", "residual_blocks"].state]
 )

@@ -79,6 +79,15 @@ def test_names_outside_are_refused(path, name):
         Archive(pack(path, [("ok", b""), (name, b"")]))
 
 
+def test_extra_fields_lie_between_the_name_and_the_bytes(path):
+    member = zipfile.ZipInfo("model.weights.h5")
+    member.extra = struct.pack("<HH4x", 0x7875, 4)  # as Unix tools note the owner
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(member, DATA)
+    with Archive(path) as archive, archive.open("model.weights.h5") as stored:
+        assert stored.read() == DATA
+
+
 def test_dots_inside_a_name_are_fine(path):
     with Archive(pack(path, [("a..b/..c", b"x")])) as archive:
         assert archive.text("a..b/..c") == b"x"

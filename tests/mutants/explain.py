@@ -1,0 +1,218 @@
+"""Which known mistake explains the numbers of a block."""
+
+from mutants.record import edits
+
+M = "tests/test_mistakes.py"
+EPS = f"{M}::test_eps"
+FACTOR = f"{M}::test_another_divisor_of_the_variance"
+NARROW = f"{M}::test_narrow_arithmetic"
+NOT = f"{M}::test_what_is_no_mistake_is_not_named"
+TIES = f"{M}::test_what_cannot_be_told_apart_is_named_together"
+
+MUTANTS = [
+    *edits(
+        "reparam/fits.py",
+        EPS,
+        ("no newton step", "new = value + self._newton", "new = value + 0 * self._newton"),
+        ("slope of the other sign", "- here) / step", "+ here) / step"),
+    ),
+    *edits(
+        "reparam/fits.py",
+        FACTOR,
+        (
+            "interval is one weight's",
+            "high = float((middle + width).min(",
+            "high = float((middle + width).max(",
+        ),
+    ),
+    *edits(
+        "reparam/fits.py",
+        f"{M}::test_how_well_a_count_is_known",
+        (
+            "interval too narrow",
+            "low = float((middle - width).max(",
+            "low = float((middle + width).max(",
+        ),
+        ("few weights only", "NUMBERS = 1 << 17", "NUMBERS = 1 << 5"),
+    ),
+    *edits(
+        "reparam/fits.py",
+        f"{M}::test_float16_throughout",
+        (
+            "scatter taken for float32's",
+            "spread = max(float((scatter**2).sum()), float((least**2).sum()))",
+            "spread = float((least**2).sum())",
+        ),
+    ),
+    *edits(
+        "reparam/fits.py",
+        f"{M}::test_a_kernel_whose_bias_says_nothing_is_not_fitted",
+        (
+            "bias not asked",
+            "if not (slope.any() and more.bias_agrees(family(value))):",
+            "if not slope.any():",
+        ),
+        (
+            "a bias that says nothing agrees",
+            "self._bias_misfit(op) < self._bias_misfit(self.op)",
+            "self._bias_misfit(op) <= self._bias_misfit(self.op)",
+        ),
+    ),
+    *edits(
+        "reparam/fits.py",
+        f"{M}::test_the_shortest_decimal",
+        (
+            "ends of an interval left out",
+            "if low <= value <= high:\n            return value",
+            "if low < value < high:\n            return value",
+        ),
+        ("one digit too many", "for digits in range(17):", "for digits in range(1, 17):"),
+    ),
+    *edits(
+        "reparam/narrow.py",
+        NARROW,
+        (
+            "bfloat16 taken for float16",
+            'NARROW = ("bfloat16", "float16")',
+            'NARROW = ("float16", "bfloat16")',
+        ),
+        (
+            "scale not rounded",
+            "return round_to(values, dtype, norm.var).astype(np.float64)",
+            "return values",
+        ),
+        ("bias not among the kernels", "bias=maybe(leaf.bias)),)", "bias=leaf.bias),)"),
+        ("variance not among the inputs", "var=rounded(leaf.var))", "var=leaf.var)"),
+        ("arithmetic taken for rounding", "if steps <= 1:", "if steps <= 9:"),
+        (
+            "rounding taken for arithmetic",
+            "need = np.where(once, 1.0, np.maximum(gap / unit, 1.5))",
+            "need = np.maximum(gap / unit, 1.5)",
+        ),
+    ),
+    *edits(
+        "reparam/narrow.py",
+        f"{M}::test_scales_near_a_tie_are_rounded_as_the_tool_computed_them",
+        (
+            "scale rounded from float64 only",
+            "for computed in (np.float64, np.float32):",
+            "for computed in (np.float64,):",
+        ),
+        (
+            "scale rounded from float32 only",
+            "for computed in (np.float64, np.float32):",
+            "for computed in (np.float32,):",
+        ),
+    ),
+    *edits(
+        "reparam/narrow.py",
+        f"{M}::test_an_edit_of_numbers_that_float16_holds_is_not_its_arithmetic",
+        (
+            "numbers that are narrow by nature",
+            "return most if 2 * touched > total else np.inf",
+            "return most",
+        ),
+    ),
+    *edits(
+        "reparam/narrow.py",
+        NOT,
+        ("any number of steps", "if steps <= roundings(op, THEIRS) + INPUTS:", "if True:"),
+    ),
+    *edits(
+        "reparam/mistakes.py",
+        FACTOR,
+        ("n/(n-1) taken for (n-1)/n", "up = found.low > 1", "up = found.low < 1"),
+        ("n one too small", "count = math.ceil(low)", "count = math.ceil(low) - 1"),
+        ("any n", "if count > high or count < 2", "if count < 2"),
+    ),
+    *edits(
+        "reparam/mistakes.py",
+        f"{M}::test_how_well_a_count_is_known",
+        ("n told exactly", "exact = count + 1 > high", "exact = True"),
+    ),
+    *edits(
+        "reparam/mistakes.py",
+        f"{M}::test_a_constant_as_float32_holds_it",
+        ("a constant said twice", " and not any(map(found.holds, said))", ""),
+    ),
+    *edits(
+        "reparam/mistakes.py",
+        f"{M}::test_candidates_fold_or_are_refused",
+        ("the right block is a candidate", "seen = {op}", "seen: set[Operation] = set()"),
+    ),
+    *edits(
+        "reparam/explain.py",
+        f"{M}::test_the_certificate_of_the_right_fold_may_be_given",
+        (
+            "an identical block explained",
+            "if right.grade <= Grade.ROUNDING or right.reason:",
+            "if right.reason:",
+        ),
+        (
+            "a broken block explained",
+            "if right.grade <= Grade.ROUNDING or right.reason:",
+            "if right.grade <= Grade.ROUNDING:",
+        ),
+    ),
+    *edits(
+        "reparam/explain.py",
+        NOT,
+        (
+            "no better than the right fold",
+            "return better and certificate.bound <= CLEARLY * right.bound",
+            "return True",
+        ),
+        ("only a few rows compared", "for most in (1, None):", "for most in ():"),
+    ),
+    *edits(
+        "reparam/explain.py",
+        f"{M}::test_a_constant_as_float32_holds_it",
+        (
+            "what rounding explains is not explained",
+            "loose = right.grade == Grade.DIFFERENT",
+            "loose = False; return",
+        ),
+    ),
+    *edits(
+        "reparam/explain.py",
+        f"{M}::test_other_dtypes_of_the_result",
+        (
+            "a fit preferred to a known constant",
+            "if fixed and _least(fixed) <= ALIKE * _least(found):",
+            "if False:",
+        ),
+        (
+            "units of the stored dtype",
+            "FORMATS[arithmetic(dtype)].epsilon if loose",
+            "form.epsilon if loose",
+        ),
+    ),
+    *edits(
+        "reparam/explain.py",
+        f"{M}::test_no_more_than_three_are_named",
+        ("all of them named", "texts[:MOST_NAMES] + more", "texts"),
+    ),
+    *edits(
+        "reparam/explain.py",
+        TIES,
+        (
+            "only the first named",
+            'return " or ".join(texts[:MOST_NAMES] + more)',
+            "return texts[0]",
+        ),
+    ),
+    *edits(
+        "reparam/explain.py",
+        f"{M}::test_statistics_taken_wrongly",
+        (
+            "every weight has to be near at once",
+            "self.share = 0.5 if loose else 0.95",
+            "self.share = 1.0 if loose else 0.95",
+        ),
+        (
+            "rows from somewhere else",
+            "start = min(self.worst, total - 1) // unit * unit",
+            "start = total",
+        ),
+    ),
+]

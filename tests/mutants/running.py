@@ -1,0 +1,222 @@
+"""Networks run in float64, and the network in which nothing rounds."""
+
+# ruff: noqa: E501  edits of long lines are long
+
+from mutants.record import edits
+
+DYADIC = "tests/test_dyadic.py"
+RUNNING = "tests/test_running.py"
+
+MUTANTS = [
+    *edits(
+        "adapters/reparam_adapters/keras_double.py",
+        RUNNING,
+        ("double: policies stay", 'inner["name"] = _dtype(inner.get("name"))', "pass"),
+        (
+            "double: every name is a dtype",
+            'if key == "dtype" or (',
+            'if key in ("dtype", "name") or (',
+        ),
+    ),
+    *edits(
+        "adapters/reparam_adapters/run_outputs.py",
+        RUNNING,
+        (
+            "float32 accepted",
+            'if value.dtype.kind not in "biu" and value.dtype != np.float64:',
+            "if False:",
+        ),
+        ("dicts lose their keys", 'f"{place}[{key!r}]"', "place"),
+        ("none at all accepted", "    if not found:\n", "    if False:\n"),
+        (
+            "unknown objects left out",
+            "    elif value is not None:\n        yield place, value",
+            "    elif False:\n        yield place, value",
+        ),
+    ),
+    *edits(
+        "adapters/reparam_adapters/model_file.py",
+        RUNNING,
+        (
+            "prints to stdout",
+            "with redirect_stdout(sys.stderr):",
+            "with redirect_stdout(sys.stdout):",
+        ),
+        (
+            "sys.exit ends the command",
+            "except (Exception, SystemExit) as error:",
+            "except Exception as error:",
+        ),
+        (
+            "modules beside it not found",
+            "beside = [] if path is None else [str(path.resolve().parent)]",
+            "beside: list[str] = []",
+        ),
+        ("sys.path keeps its folder", "            sys.path.remove(folder)", "            pass"),
+        ("no line number", 'f" (line {lines[-1]})" if lines else ""', '""'),
+        (
+            "deploy never used",
+            "make = getattr(self._module, form, None)",
+            'make = getattr(self._module, "train", None)',
+        ),
+        ("nothing accepted as a model", "if model is None:", "if False:"),
+        ("sizes of zero accepted", "type(n) is not int or n < 1", "type(n) is not int"),
+    ),
+    *edits(
+        "reparam/run_report.py",
+        RUNNING,
+        (
+            "ok if any check is",
+            "return all(check.ok for check in self.checks)",
+            "return any(check.ok for check in self.checks)",
+        ),
+        ("infinity in JSON", "check.value if math.isfinite(check.value) else None", "check.value"),
+        ("a difference is ok", 'return self.verdict != "DIFFERENT"', "return True"),
+    ),
+    *edits(
+        "reparam/running.py",
+        RUNNING,
+        (
+            "rounding called equal",
+            '    if value:\n        return Check("dyadic", value, BOUND, "rounds", where)\n',
+            "",
+        ),
+        ("outputs that ignore the image called equal", "if not alive:", "if False:"),
+        ("any dyadic difference accepted", "if not value <= BOUND:", "if False:"),
+        (
+            "any difference in float64 accepted",
+            '"within" if exact <= BOUND else "DIFFERENT"',
+            '"within"',
+        ),
+        (
+            "any difference as stored accepted",
+            '"within" if value <= GROSS * explained else "DIFFERENT"',
+            '"within"',
+        ),
+        (
+            "BEFORE rounded to its own dtype's digits",
+            "return values if values.dtype.kind in",
+            "return values.astype(np.float16).astype(np.float64) if values.dtype.kind == 'f' else values if values.dtype.kind in",
+        ),
+        (
+            "AFTER as it is never run",
+            "stored = {name: widened(new.read(name)) for name in new.tensors}",
+            "stored = form.fuse(tensors)",
+        ),
+        (
+            "differences relative to all outputs",
+            "size = float(np.abs(y).max(initial=0.0))",
+            "size = max(float(np.abs(v).max(initial=0.0)) for v in wanted.values())",
+        ),
+        ("shapes not compared", "if first.shape != found[name].shape:", "if False:"),
+        ("names not compared", "if wanted.keys() != found.keys():", "if False:"),
+        (
+            "NaN compares as equal",
+            "if not (np.isfinite(y).all() and np.isfinite(z).all()):",
+            "if False:",
+        ),
+        (
+            "NaN in BEFORE called a difference",
+            "if not all(np.isfinite(y).all() for y in wanted.values()):",
+            "if False:",
+        ),
+        ("one density only", "_THIN = (1, 2, 4)", "_THIN = (1,)"),
+        ("the finest dtype explains", "return min(dtypes, key", "return max(dtypes, key"),
+        ("noise of one sign", "/ 2.0**30 - 1", "/ 2.0**31"),
+    ),
+    *edits(
+        "reparam/dyadic.py",
+        DYADIC,
+        (
+            "eps left out of the variance",
+            "rest = Fraction(4) ** j - Fraction(eps)",
+            "rest = Fraction(4) ** j",
+        ),
+        (
+            "variances that are rounded",
+            "if rest > 0 and Fraction(float(rest)) == rest:",
+            "if rest > 0:",
+        ),
+        (
+            "no root for eps without a power of 4",
+            "root = 1.5 * 2.0 ** (exponent // 2)",
+            "root = 2.0 * 2.0 ** (exponent // 2)",
+        ),
+        ("scale without the root", "self.put(op.weight, gain * root)", "self.put(op.weight, gain)"),
+        (
+            "mean not taken back",
+            "self.put(op.bias, shift + gain * mean)",
+            "self.put(op.bias, shift)",
+        ),
+        (
+            "every branch carries the pixel",
+            "np.where(chosen == i, sign * gain, 0.0)",
+            "sign * gain",
+        ),
+        ("constants of branches add up", "rest = rest - own", "rest = rest + own"),
+        (
+            "size of the kernel not taken back",
+            "gains[pivot], gains[payer] = gain / pay, pay",
+            "gains[pivot], gains[payer] = gain, pay",
+        ),
+        ("division by a pool not made up for", "return float(math.prod(op.size))", "return 1.0"),
+        (
+            "thin blocks are as live as others",
+            'draw(f"{fusion.name} live", count, thin) == 0',
+            'draw(f"{fusion.name} live", count, 1) == 0',
+        ),
+        ("all channels negated", "np.where(negated, -1.0, 1.0) * live", "-1.0 * live"),
+        ("negated channels not lifted", "np.where(negated, LIFT + small, small)", "small"),
+        (
+            "one input channel for all",
+            "((row + first) % op.shape[1]).astype(int)",
+            "(0 * row + first % op.shape[1]).astype(int)",
+        ),
+        (
+            "only centred taps",
+            'draw(f"{op.weight} centred", count, 2) == 0',
+            'draw(f"{op.weight} centred", count, 1) == 0',
+        ),
+        ("a head reads one feature per class", "each = max(rows, width)", "each = max(rows, 0)"),
+        (
+            "norms that stay not scaled",
+            'root if f"{path}.running_var" in plan.tensors else 1.0',
+            "1.0",
+        ),
+        (
+            "counters filled too",
+            'if "float" in info.dtype and name not in filler.made',
+            "if name not in filler.made",
+        ),
+        (
+            "same numbers for every name",
+            "seed = np.uint64(zlib.crc32(name.encode()))",
+            "seed = np.uint64(zlib.crc32(name[:0].encode()))",
+        ),
+    ),
+    *edits(
+        "reparam/deploy_form.py",
+        RUNNING,
+        ("blocks in train form fused", "if fusion.name in self.kept:", "if False:"),
+        ("layers not renamed", 'return f"{self.renamed[path]}.{role}"', "return name"),
+        (
+            "fused layers not renamed",
+            "path = self.renamed.get(fusion.name, fusion.name)",
+            "path = fusion.name",
+        ),
+        ("counters of AFTER missing", 'if "float" not in here[name].dtype:', "if False:"),
+        (
+            "counters of BEFORE kept",
+            'if name.rpartition(".")[2] in NORM_TRAINING:\n                del',
+            "if False:\n                del",
+        ),
+        ("names that differ accepted", "        if odd:\n", "        if False:\n"),
+        ("neutral variance without eps", "norm.var: one - norm.eps", "norm.var: one"),
+        (
+            "bias in the convolution and the norm",
+            "made |= dict.fromkeys(carriers, 0 * one)",
+            "made |= dict.fromkeys(carriers, bias)",
+        ),
+        ("bias dropped", "made[carriers[0]] = bias", "pass"),
+    ),
+]

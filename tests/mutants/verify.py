@@ -1,0 +1,269 @@
+"""Comparing two files, and what is said of them."""
+
+# ruff: noqa: E501  edits of long lines are long
+
+from mutants.record import edits
+
+RUNNING = "tests/test_running.py"
+PAIR = "tests/test_pairing.py"
+VERIFY = "tests/test_verify.py"
+LOST = f"{PAIR}::test_no_tensor_of_the_deploy_form_may_be_lost_added_or_altered"
+ALTERED = f"{PAIR}::test_no_tensor_of_a_train_form_may_be_lost_added_or_altered"
+PROOF = "tests/test_proof.py"
+
+MUTANTS = [
+    *edits(
+        "reparam/commands.py",
+        RUNNING,
+        (
+            "verify: the run does not count",
+            "return 0 if report.ok and (ran is None or ran.ok) else 1",
+            "return 0 if report.ok else 1",
+        ),
+        (
+            "verify: the weights do not count with a run",
+            "return 0 if report.ok and (ran is None or ran.ok) else 1",
+            "return 0 if (report.ok if ran is None else ran.ok) else 1",
+        ),
+        (
+            "verify: size for a state dict's header",
+            'None if options.run == "torch" else options.input_size',
+            "options.input_size",
+        ),
+        ("verify: run without renamed layers", "renamed=report.renamed,", "renamed=None,"),
+    ),
+    *edits(
+        "reparam/comparison.py",
+        LOST,
+        (
+            "copies are not compared",
+            "            if same_bytes(self.old, before, self.new, after):\n",
+            "            if True:\n",
+        ),
+    ),
+    *edits(
+        "reparam/comparison.py",
+        ALTERED,
+        (
+            "a train form need not be the same bytes",
+            "if pair.fusion and pair.op == pair.after and self._unchanged(pair.fusion.reads):",
+            "if pair.fusion and pair.op == pair.after:",
+        ),
+    ),
+    *edits(
+        "reparam/comparison.py",
+        f"{VERIFY}::test_tensors_that_are_no_layers_may_be_rounded",
+        (
+            "another dtype is another tensor",
+            "        if np.array_equal(wanted, stored):\n",
+            "        if False:\n",
+        ),
+        (
+            "converted tensors are taken as they are",
+            "        if np.array_equal(wanted, stored):\n",
+            "        if True:\n",
+        ),
+    ),
+    *edits(
+        "reparam/comparison.py",
+        f"{VERIFY}::test_a_head_bias_and_its_kernel",
+        (
+            "layers without norms are not graded",
+            "            elif before == after and (path := self._layer(before, names)):",
+            "            elif False and (path := self._layer(before, names)):",
+        ),
+        (
+            "what differs is no problem",
+            "        if found.grade is Grade.DIFFERENT:\n            self.problems",
+            "        if False:\n            self.problems",
+        ),
+    ),
+    *edits(
+        "reparam/comparison.py",
+        f"{PAIR}::test_a_bias_that_is_missing_and_zero",
+        (
+            "a missing bias is not called so",
+            'what.append(f"missing: {pair.fusion.bias.name}',
+            'what.append(f"{pair.fusion.bias.name}',
+        ),
+    ),
+    *edits(
+        "reparam/comparison.py",
+        f"{VERIFY}::test_digests_tell_which_files_were_compared",
+        (
+            "digests of the other file",
+            '(("before", self.old), ("after", self.new))',
+            '(("before", self.new), ("after", self.old))',
+        ),
+    ),
+    *edits(
+        "reparam/verify_report.py",
+        f"{VERIFY}::test_what_the_user_accepts",
+        (
+            "within rho is ok",
+            "return self.grade is Grade.WITHIN and self.max_rho is not None and not self.over",
+            "return self.grade is Grade.WITHIN and self.max_rho is not None",
+        ),
+        ("rho must be less", "not b.rho <= most", "not b.rho < most"),
+    ),
+    *edits(
+        "reparam/verify_report.py",
+        f"{VERIFY}::test_differences_are_never_accepted",
+        (
+            "the user accepts everything",
+            "return self.grade is Grade.WITHIN and self.max_rho is not None and not self.over",
+            "return self.max_rho is not None and not self.over",
+        ),
+    ),
+    *edits(
+        "reparam/verify_report.py",
+        f"{VERIFY}::test_extra_tensor",
+        (
+            "problems do not count",
+            "        if self.problems:\n            return Grade.DIFFERENT\n",
+            "",
+        ),
+    ),
+    *edits(
+        "reparam/verify_report.py",
+        f"{VERIFY}::test_tensors_that_are_no_layers_may_be_rounded",
+        (
+            "rounded tensors are identical",
+            "least = Grade.ROUNDING if self.converted else Grade.IDENTICAL",
+            "least = Grade.IDENTICAL",
+        ),
+    ),
+    *edits(
+        "reparam/verify_report.py",
+        f"{VERIFY}::test_the_network_bound_is_attained",
+        (
+            "to first order",
+            "return math.expm1(exponent) if exponent < MOST_EXPONENT else math.inf",
+            "return self.rho",
+        ),
+        (
+            "the largest rho",
+            "return math.expm1(exponent) if exponent < MOST_EXPONENT else math.inf",
+            "return max(b.rho for b in self.blocks)",
+        ),
+    ),
+    *edits(
+        "reparam/verify_report.py",
+        f"{VERIFY}::test_not_finite",
+        ("infinity in JSON", "return value if math.isfinite(value) else None", "return value"),
+    ),
+    *edits(
+        "reparam/verify_report.py",
+        f"{VERIFY}::test_long_lists_are_cut",
+        (
+            "the best blocks are shown",
+            "key=lambda b: (-b.grade, -b.rho)",
+            "key=lambda b: (b.grade, b.rho)",
+        ),
+        ("all differences are shown", "for d in self.problems[:shown]]", "for d in self.problems]"),
+    ),
+    *edits(
+        "reparam/verify_report.py",
+        f"{VERIFY}::test_our_own_output",
+        (
+            "the smallest C",
+            "return max((block.bound for block in self.blocks), default=0.0)",
+            "return min((block.bound for block in self.blocks), default=0.0)",
+        ),
+    ),
+    *edits(
+        "reparam/commands.py",
+        f"{VERIFY}::test_exit_codes",
+        ("exit code of a difference", "return 0 if report.ok and", "return 0 if True and"),
+        ("max-rho not handed on", "        max_rho=options.max_rho,\n", ""),
+    ),
+    *edits(
+        "reparam/verifying.py",
+        f"{PAIR}::test_a_deploy_form_as_before",
+        (
+            "a train form may come second",
+            "    if theirs is not None and (deployed or theirs.outputs.keys() == old.tensors.keys()):\n",
+            "    if False:\n",
+        ),
+    ),
+    *edits(
+        "reparam/verifying.py",
+        f"{VERIFY}::test_what_the_user_accepts",
+        (
+            "any max_rho",
+            "    if max_rho is not None and not (math.isfinite(max_rho) and max_rho >= 0):\n",
+            "    if False:\n",
+        ),
+    ),
+    *edits(
+        "reparam/verifying.py",
+        f"{VERIFY}::test_wrong_eps",
+        (
+            "eps not handed on",
+            "plan = _plan(old, recipe, eps, hints)",
+            "plan = _plan(old, recipe, None, hints)",
+        ),
+    ),
+    *edits(
+        "reparam/proof.py",
+        PROOF,
+        (
+            "probes of positive numbers only",
+            "return (unit - 1.0).reshape(size)",
+            "return (unit / 2).reshape(size)",
+            "test_probes_lie_on_both_sides_and_differ_from_block_to_block",
+        ),
+        (
+            "probe of one channel",
+            "size = (1, ops.inputs(fusion.op), *probe_size(fusion.op))",
+            "size = (1, 1, *probe_size(fusion.op))",
+            "test_probes_lie_on_both_sides_and_differ_from_block_to_block",
+        ),
+        (
+            "bits not mixed",
+            "    bits ^= bits >> np.uint64(31)\n",
+            "    bits = count\n",
+            "test_probes_lie_on_both_sides_and_differ_from_block_to_block",
+        ),
+        (
+            "any difference is rounding",
+            "return float((difference / bound).max(initial=0.0))",
+            "return float((difference / bound).min(initial=1.0))",
+            "test_what_rounding_does_not_do_is_beyond_it",
+        ),
+        (
+            "NaN is no difference",
+            (
+                "    if not (np.isfinite(difference).all() and np.isfinite(bound).all()):\n"
+                "        return math.inf\n"
+            ),
+            "",
+            "test_what_rounding_does_not_do_is_beyond_it",
+        ),
+        (
+            "all rows compared",
+            (
+                "    wanted = run(fusion.op, before, x, rows)\n"
+                "    got = run(fusion.after, after, x, rows)\n"
+            ),
+            ("    wanted = run(fusion.op, before, x)\n    got = run(fusion.after, after, x)\n"),
+            "test_what_rounding_does_not_do_is_beyond_it",
+        ),
+        (
+            "one probe for all blocks",
+            "zlib.crc32(fusion.name.encode())",
+            "0",
+            "test_probes_lie_on_both_sides_and_differ_from_block_to_block",
+        ),
+    ),
+    *edits(
+        "reparam/comparison.py",
+        PROOF,
+        (
+            "why nothing can be fused is not told",
+            "self.notes = [] if plan.fusions else list(plan.notes)",
+            "self.notes = []",
+            "test_two_deploy_forms_are_compared_layer_by_layer",
+        ),
+    ),
+]
