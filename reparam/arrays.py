@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reparam.checkpoint import TensorInfo
+from reparam.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,13 +20,24 @@ if TYPE_CHECKING:
 
 
 class ArrayReader:
-    """NumPy arrays by name, with PyTorch's names and axes; see `reparam.checkpoint.Reader`."""
+    """NumPy arrays by name, with PyTorch's names and axes; see `reparam.checkpoint.Reader`.
+
+    Raises:
+        CheckpointError: A name is no text.
+    """
 
     path = Path("state dict")
     layout = "torch"
     graph = None
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        given: Mapping[Any, Any] = arrays  # from callers without a type checker
+        for name in given:
+            if not isinstance(name, str):
+                raise CheckpointError(
+                    f"{self.path}: a tensor is called {name!r}, a {type(name).__name__}. Expected "
+                    "names; use those of the model's state_dict()."
+                )
         self._arrays = {name: np.asarray(values) for name, values in arrays.items()}
         self.tensors: Mapping[str, TensorInfo] = MappingProxyType(
             {name: TensorInfo(a.shape, a.dtype.name) for name, a in self._arrays.items()}

@@ -93,7 +93,8 @@ def verify(options: Namespace) -> int:
         _print(str(report))
     ran = _run(options, report) if options.run else None
     if options.json:
-        _print_json(report.as_dict() | ({} if ran is None else {"run": ran.as_dict()}))
+        run = {} if ran is None else {"ok": report.ok and ran.ok, "run": ran.as_dict()}
+        _print_json(report.as_dict() | run)
     elif ran is not None:
         _print(str(ran))
     return 0 if report.ok and (ran is None or ran.ok) else 1

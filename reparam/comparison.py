@@ -61,6 +61,17 @@ class Comparison:
                 self._block(pair)
         self._explain()
         self._copies(pairing.copies)
+        if pairing.missing and any(name.endswith(".running_var") for name in pairing.extra):
+            self.notes.append(
+                "the second file holds norms under names that no recipe knows; write one for it "
+                "and give it with --recipe, see docs/recipes.md"
+            )
+        if pairing.exchangeable:
+            self.notes.append(
+                f"{pairing.exchangeable} layers and tensors have other names in the second file "
+                "and the shape of another one: they were told apart by their numbers, so an "
+                "exchange shows only as far as the names tell it"
+            )
         alone = dict.fromkeys(pairing.missing, MISSING) | dict.fromkeys(pairing.extra, EXTRA)
         for name, what in (pairing.misshapen | alone | pairing.disordered).items():
             self.problems.append(Difference(name, what))
@@ -156,9 +167,10 @@ class Comparison:
         """
         if not self.unexplained:
             return
-        from reparam.explain import explain  # noqa: PLC0415  only for files that differ
+        from reparam.explain import explain, relative  # noqa: PLC0415  only for files that differ
 
         failed = skipped = 0
+        causes: dict[str, None] = {}
         for place, pair in sorted(self.unexplained, key=lambda x: self.blocks[x[0]].numbers):
             block, fusion = self.blocks[place], pair.fusion
             assert fusion is not None
@@ -176,11 +188,13 @@ class Comparison:
                 self.new.read,
                 after_op=pair.after,
                 right=block,
+                likely=causes,
             )
             failed += cause is None
-            # names relative to the block, so that blocks of one cause are told together
-            cause = (cause or "").replace(f"'{fusion.binding.block}.", "'")
-            self.blocks[place] = replace(block, cause=cause)
+            if cause is not None:
+                cause = relative(cause, fusion)
+                causes.setdefault(cause)
+                self.blocks[place] = replace(block, cause=cause)
         if skipped:
             self.notes.append(
                 f"no known mistake explains {failed} blocks; {skipped} more were not tried"

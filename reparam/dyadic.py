@@ -17,13 +17,13 @@ compute the same function give numbers that are equal with `==`. That needs thre
 from __future__ import annotations
 
 import math
-import zlib
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from reparam import operations as ops
+from reparam.random_bits import random_bits
 
 if TYPE_CHECKING:
     from reparam.linear import Array
@@ -95,15 +95,9 @@ def variances(eps: float) -> list[tuple[float, float]]:
 
 
 def draw(name: str, count: int, choices: int) -> Array:
-    """Return integers from 0 to `choices - 1`, the same ones for a name under every NumPy.
-
-    SplitMix64 (Steele, Lea & Flood, 2014), as in `reparam.proof`.
-    """
-    seed = np.uint64(zlib.crc32(name.encode()))
-    bits = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + seed
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ((bits >> np.uint64(33)) % np.uint64(choices)).astype(np.float64)
+    """Return integers from 0 to `choices - 1`, the same ones for a name under every NumPy."""
+    bits = random_bits(name, count) >> np.uint64(33)
+    return (bits % np.uint64(choices)).astype(np.float64)
 
 
 def quarters(name: str, count: int) -> Array:

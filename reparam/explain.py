@@ -26,7 +26,7 @@ from reparam.slabs import BlockReader
 from reparam.stored import Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from reparam.grades import Certificate
     from reparam.linear import Array
@@ -46,7 +46,7 @@ NEAR = 64
 ROWS = 8
 """Output channels of a first look, at least."""
 
-WORK = 1 << 19
+WORK = 1 << 16
 """Products of channels that trying candidates may take; wide sequences have many in a fold."""
 
 LEAST = 40
@@ -65,6 +65,7 @@ def explain(
     *,
     after_op: Operation | None = None,
     right: Certificate | None = None,
+    likely: Collection[str] = (),
 ) -> str | None:
     """Name the known mistake that explains AFTER, or several that cannot be told apart.
 
@@ -75,6 +76,7 @@ def explain(
         after: Gives the tensors of AFTER.
         after_op: The block of AFTER, if it is not what the plan would have written.
         right: The certificate of the right fold, if it is known already.
+        likely: What explains other blocks, with names as `relative` gives them; tried first.
 
     Returns:
         What completes "AFTER was fused", e.g. `with eps=0.001`; None where no mistake fits, or the
@@ -107,12 +109,20 @@ def explain(
                     fits.append((certificate, candidate))
         return fits
 
-    likely = candidates(fusion, fusions, before, after, target)
-    found = fitting(itertools.islice(likely, max(WORK // work(fusion.op), LEAST)))
+    every = candidates(fusion, fusions, before, after, target)
+    tried = list(itertools.islice(every, max(WORK // work(fusion.op), LEAST)))
+    if known := fitting(c for c in tried if relative(c.text, fusion) in likely):
+        return _named(known)
+    found = fitting(iter(tried))
     if not any(_proved(certificate) for certificate, _ in found):
         exact = bool(found) or right.grade == Grade.WITHIN
         found += fitting(fitted_candidates(fusion, before, after, target, exact=exact))
     return _named(found) or through(fusion.op, before, target, after)
+
+
+def relative(text: str, fusion: Fusion) -> str:
+    """Return a text with names seen from the block, so that blocks of one cause share it."""
+    return text.replace(f"'{fusion.binding.block}.", "'")
 
 
 def work(op: Operation) -> int:

@@ -29,7 +29,8 @@ def disorder(
 
     Among names that differ in numbers only, numbers must grow in both files alike. And of two
     layers of one shape, the partners must not be such that exchanging them makes the renaming
-    simpler: `stem` for `stage0` and `stages.#` for `stage#`, not one of each for both.
+    simpler (`stem` for `stage0` and `stages.#` for `stage#`, not one of each for both) or lets both
+    names share more words with their partners.
 
     Args:
         renamed: Names of BEFORE and their partners in AFTER.
@@ -77,10 +78,18 @@ def _crossed(renamed: Mapping[str, str], shapes: Mapping[str, Axes]) -> Found:
                 continue
             fewer = (counts[one] == 1) + (counts[two] == 1)
             more = ((mine, other) not in counts) + ((yours, its) not in counts)
-            if fewer > more:
-                first, second = group[one], group[two]
+            first, second = group[one], group[two]
+            worse = _shared(first, renamed[first]) + _shared(second, renamed[second])
+            better = _shared(first, renamed[second]) + _shared(second, renamed[first])
+            if fewer > more or better > worse:
                 found[renamed[second], renamed[first]] = (
                     f"its numbers are those of {second!r}, and those of {renamed[first]!r} are of "
                     f"{first!r}: the other way round the names would fit better"
                 )
     return found
+
+
+def _shared(one: str, two: str) -> int:
+    """Return how many words two names share."""
+    words = [set(re.split(r"[\W\d_]+", name)) - {""} for name in (one, two)]
+    return len(words[0] & words[1])

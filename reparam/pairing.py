@@ -6,6 +6,7 @@ two blocks of one shape were exchanged shows in the numbers of their names, wher
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -61,6 +62,7 @@ class Pairing:
         counters: Tensors that only training reads, in one file or not alike in both.
         misshapen: Tensors of AFTER whose shape rules a comparison out, with what is wrong.
         disordered: Layers of AFTER that seem exchanged with others, with what is wrong.
+        exchangeable: How many renamed layers and tensors have the shape of another one.
     """
 
     pairs: list[Pair] = field(default_factory=list[Pair])
@@ -70,6 +72,7 @@ class Pairing:
     counters: list[str] = field(default_factory=list[str])
     misshapen: dict[str, str] = field(default_factory=dict[str, str])
     disordered: dict[str, str] = field(default_factory=dict[str, str])
+    exchangeable: int = 0
 
     @property
     def renamed(self) -> dict[str, str]:
@@ -119,7 +122,10 @@ class _Search:
         self.found.extra += self._without_counters(self.free)
         order = {fusion.name: place for place, fusion in enumerate(self.plan.fusions)}
         self.found.pairs.sort(key=lambda p: (order.get(p.name, len(order)), natural(p.name)))
-        self.found.disordered = disorder(self.found.renamed, self._shapes(), self._alike)
+        shapes = self._shapes()
+        self.found.disordered = disorder(self.found.renamed, shapes, self._alike)
+        counts = Counter(shapes[name] for name in self.found.renamed)
+        self.found.exchangeable = sum(count for count in counts.values() if count > 1)
         return self.found
 
     def _take(self, *names: str | None) -> None:

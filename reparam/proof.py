@@ -9,7 +9,6 @@ for inputs as for weights nothing else is rounded, because both forms run in flo
 from __future__ import annotations
 
 import math
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from reparam import operations as ops
 from reparam.bounds import magnitudes, positive
+from reparam.random_bits import random_bits
 from reparam.reference import probe_size, run
 from reparam.rounding import FORMATS
 
@@ -42,17 +42,9 @@ class BlockCheck:
 
 
 def probe(fusion: Fusion) -> NDArray[np.float64]:
-    """Return the input a block is checked with: random in [-1, 1), fixed by the block's name.
-
-    SplitMix64 (Steele, Lea & Flood, 2014, "Fast splittable pseudorandom number generators"): the
-    same numbers under every NumPy, whose own generators also cost 20 ms to import.
-    """
+    """Return the input a block is checked with: random in [-1, 1), fixed by the block's name."""
     size = (1, ops.inputs(fusion.op), *probe_size(fusion.op))
-    count = np.arange(1, math.prod(size) + 1, dtype=np.uint64)
-    bits = count * np.uint64(0x9E3779B97F4A7C15) + np.uint64(zlib.crc32(fusion.name.encode()))
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    bits ^= bits >> np.uint64(31)
+    bits = random_bits(fusion.name, math.prod(size))
     unit = (bits >> np.uint64(11)).astype(np.float64) * 2.0**-52
     return (unit - 1.0).reshape(size)
 

@@ -19,7 +19,7 @@ TOOLS = CORE / "testing"
 SOURCES = sorted([*CORE.glob("*.py"), *TOOLS.glob("*.py"), *ADAPTERS.glob("*.py")])
 
 LAYERS = [
-    ["errors", "console", "digest", "padding", "layouts", "quantised"],
+    ["errors", "console", "digest", "padding", "layouts", "quantised", "random_bits"],
     # the algebra: NumPy arrays, no names of tensors
     ["linear", "keras_names"],
     ["geometry", "norm", "rounding"],

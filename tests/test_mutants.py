@@ -15,7 +15,7 @@ COVERED = [
     *("linear", "geometry", "norm", "rounding", "exact", "layers", "windows", "algebra"),
     *("layouts", "padding", "keras_names", "fold", "state_dict", "strided", "neutral", "proof"),
     *("certificate", "grades", "bounds", "stored", "comparison", "verifying", "verify_report"),
-    *("pairing", "similar", "name_order", "prefix", "tensor_bytes", "arrays"),
+    *("pairing", "similar", "name_order", "prefix", "tensor_bytes", "arrays", "random_bits"),
     *("edits", "layer_mistakes", "branch_mistakes", "mistakes", "fits", "narrow", "explain"),
     *("environment", "quantised", "dyadic", "running", "run_report", "deploy_form"),
 ]

@@ -163,7 +163,9 @@ def named(state, *parts):
         ),
         lambda s: named(s, "rbr_dense.conv.bias") and not named(s, "rbr_1x1.conv.bias"),
         lambda s: named(s, "num_batches_tracked"),
-        lambda s: len(named(s, "running_var")) > len(named(s, "bn.weight", "")),
+        lambda s: any(
+            f"{name.rpartition('.')[0]}.weight" not in s for name in named(s, "running_var")
+        ),
         lambda s: all(name.startswith("module.") for name in s),
         lambda s: any(name.startswith("model.backbone.") for name in s),
     ],

@@ -153,6 +153,13 @@ def test_images_are_of_any_size_up_to_the_largest(rank):
     assert some(images(2, rank), lambda x: x.max() == 4).shape[0] == 2
 
 
+@given(st.integers(0, 3), st.data())
+def test_images_are_no_larger_and_no_smaller_than_asked_for(rank, data):
+    x = data.draw(images(3, rank, least=2, most=5))
+    assert (len(x), x.ndim) == (3, rank + 1)
+    assert all(2 <= n <= (3 if rank == 3 else 5) for n in x.shape[1:])
+
+
 # --- batch norms --------------------------------------------------------------------------------
 
 

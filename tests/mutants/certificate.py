@@ -91,12 +91,6 @@ MUTANTS = [
     *edits(
         "reparam/certificate.py",
         GRADES,
-        ("a whole unit is rounding", "power *= form.epsilon / 2", "power *= form.epsilon"),
-        (
-            "relative half unit",
-            "power: Array = (values.view(np.int64) & 0x7FF0000000000000).view(np.float64)",
-            "power: Array = np.abs(values) * 2",
-        ),
         (
             "everything is within",
             "grade = Grade.DIFFERENT if wrong.any() else Grade.WITHIN",
@@ -110,7 +104,17 @@ MUTANTS = [
         ("the last tensor decides", "if (grade, high) > (self.grade, self.score):", "if True:"),
     ),
     *edits(
-        "reparam/certificate.py",
+        "reparam/rounding.py",
+        GRADES,
+        ("a whole unit is rounding", "power *= form.epsilon / 2", "power *= form.epsilon"),
+        (
+            "relative half unit",
+            "power: Array = (values.view(np.int64) & 0x7FF0000000000000).view(np.float64)",
+            "power: Array = np.abs(values) * 2",
+        ),
+    ),
+    *edits(
+        "reparam/rounding.py",
         f"{CERT}::test_subnormal_and_vanished_results",
         (
             "half units of subnormals shrink",
@@ -144,7 +148,7 @@ MUTANTS = [
     *edits(
         "reparam/certificate.py",
         f"{CERT}::test_one_unit_is_found_and_located",
-        ("ulp in half units", "unit = 2 * float(_half_unit", "unit = float(_half_unit"),
+        ("ulp in half units", "unit = 2 * float(half_unit", "unit = float(half_unit"),
         (
             "relative to the number itself",
             "relative = gap / size if size",

@@ -54,17 +54,11 @@ IEEE = (
             "if False:",
             ENVIRONMENT,
         ),
-        ("rounding upwards not seen", "        (one + half, one),\n", "", ENVIRONMENT),
+        ("rounding of ties not seen", "(tie == one).all() and (beside", "(beside", ENVIRONMENT),
         (
-            "rounding downwards not seen",
-            "        (one + 3 * half, one + 4 * half),\n",
-            "",
-            ENVIRONMENT,
-        ),
-        (
-            "rounding twice not seen",
-            "        (one + half * kind(1 + 2.0**-11), one + 2 * half),\n",
-            "",
+            "rounding downwards or twice not seen",
+            " and (beside == one + 2 * half).all()):",
+            "):",
             ENVIRONMENT,
         ),
         (

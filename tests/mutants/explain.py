@@ -211,7 +211,7 @@ MUTANTS = [
         ),
         (
             "rows from somewhere else",
-            "start = min(self.worst, total - 1) // unit * unit",
+            "start = min(self.worst // unit * unit, total - length)",
             "start = total",
         ),
     ),

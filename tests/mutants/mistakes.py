@@ -16,6 +16,7 @@ NORMS = f"{M}::test_norms_of_other_layers"
 LEFT = f"{M}::test_a_branch_left_out"
 LARGE = f"{M}::test_places_in_a_very_large_kernel"
 NEAREST = f"{M}::test_only_the_nearest_layers_are_tried"
+MISTAKES_TESTS = "tests/test_mistakes.py"
 
 MUTANTS = [
     *edits(
@@ -237,5 +238,43 @@ MUTANTS = [
             "axis = 1 if conv.transposed else 0",
         ),
         ("bias by no scale", "made.float64(norm.mean)) * scale()", "made.float64(norm.mean))"),
+    ),
+    *edits(
+        "reparam/edits.py",
+        MISTAKES_TESTS,
+        (
+            "rows of a made vector",
+            "lambda rows: make() if rows is None else make()[slice(*rows)]",
+            "lambda rows: make()",
+            "test_the_right_fold_has_no_mistake",
+        ),
+        (
+            "sums within sequences not looked at",
+            "                for inner, put in sums(step):\n",
+            "                for inner, put in ():\n",
+            "test_layers_of_a_sequence[with branch 'b.p' at tap [2, 1], not [1, 1]]",
+        ),
+        (
+            "sums within sums not looked at",
+            "                for inner, put in sums(term):\n",
+            "                for inner, put in ():\n",
+            "test_layers_of_a_sequence[with branch 'b.p' at tap [2, 1], not [1, 1]]",
+        ),
+        (
+            "the next branch changed",
+            "new.get(i, term)",
+            "new.get(i + 1, term)",
+            "test_a_branch_left_out[Without repvgg float64: without branch 'stage.1.dense']",
+        ),
+    ),
+    *edits(
+        "reparam/layer_mistakes.py",
+        MISTAKES_TESTS,
+        (
+            "no eps called eps=0",
+            'if eps else "without eps (eps=0)"',
+            'if True else "without eps (eps=0)"',
+            "test_eps[NoEps pair float64: without eps (eps=0)]",
+        ),
     ),
 ]

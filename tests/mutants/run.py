@@ -40,7 +40,7 @@ FORKS = multiprocessing.get_context("forkserver")
 
 
 def copy_tree(target):
-    for name in ("reparam", "adapters", "tests"):
+    for name in ("reparam", "adapters", "tests", "docs"):
         shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", target)
 

@@ -188,11 +188,6 @@ MUTANTS = [
             'if "float" in info.dtype and name not in filler.made',
             "if name not in filler.made",
         ),
-        (
-            "same numbers for every name",
-            "seed = np.uint64(zlib.crc32(name.encode()))",
-            "seed = np.uint64(zlib.crc32(name[:0].encode()))",
-        ),
     ),
     *edits(
         "reparam/deploy_form.py",

@@ -43,8 +43,12 @@ MUTANTS = [
     ),
     *edits(
         "reparam/testing/layers.py",
-        "tests/test_testing.py::test_images_are_of_any_size_up_to_the_largest",
+        "tests/test_testing.py::test_images_are_no_larger_and_no_smaller_than_asked_for",
         ("volumes as large as images", "end = min(most, 3) if rank > 2 else most", "end = most"),
+    ),
+    *edits(
+        "reparam/testing/layers.py",
+        "tests/test_testing.py::test_images_are_of_any_size_up_to_the_largest",
         (
             "images of one size",
             "[draw(st.integers(min(least, end), end)) for _ in range(rank)]",

@@ -121,11 +121,6 @@ MUTANTS = [
     *edits(
         "reparam/testing/states.py",
         "tests/test_state_dicts.py::test_what_cannot_be_made_is_refused_with_a_reason",
-        (
-            "what no spelling claims is made",
-            "        if not reason:\n            return site\n",
-            "        return site\n",
-        ),
         ("refused without a reason", "        why = reason\n", ""),
     ),
     *edits(
@@ -171,11 +166,15 @@ MUTANTS = [
     ),
     *edits(
         "reparam/testing/kinds.py",
+        "tests/test_state_parts.py::test_what_the_layers_of_a_line_are",
+        ("a pair named alike not told", 'if found == {last.name: "norm"}:', "if False:"),
+    ),
+    *edits(
+        "reparam/testing/kinds.py",
         TOLD,
         ("a skip taken for a convolution", "bn|norm|identity|skip|", "bn|norm|identity|"),
         ("a factor taken for a norm", "gamma|alpha|layer_scale", "gamma|layer_scale"),
         ("attributes of convolutions not seen", "if said & OF_CONVS:", "if False:"),
-        ("a pair named alike not told", 'if found == {last.name: "norm"}:', "if False:"),
     ),
     *edits(
         "reparam/testing/kinds.py",
@@ -241,6 +240,11 @@ MUTANTS = [
             "another spelling's state dict",
             'return "" if claimed ==',
             'return "" if True or claimed ==',
+        ),
+        (
+            "the first layout of blocks taken",
+            "        if not reason:\n            return site\n",
+            "        return site\n",
         ),
         ("one layout of blocks tried", "MOST_SITES = 200", "MOST_SITES = 1"),
     ),

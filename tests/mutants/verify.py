@@ -9,7 +9,7 @@ PAIR = "tests/test_pairing.py"
 VERIFY = "tests/test_verify.py"
 LOST = f"{PAIR}::test_no_tensor_of_the_deploy_form_may_be_lost_added_or_altered"
 ALTERED = f"{PAIR}::test_no_tensor_of_a_train_form_may_be_lost_added_or_altered"
-PROOF = "tests/test_proof.py"
+PROOF_TESTS = "tests/test_proof.py"
 
 MUTANTS = [
     *edits(
@@ -83,8 +83,8 @@ MUTANTS = [
         f"{PAIR}::test_a_bias_that_is_missing_and_zero",
         (
             "a missing bias is not called so",
-            'what.append(f"missing: {pair.fusion.bias.name}',
-            'what.append(f"{pair.fusion.bias.name}',
+            'what.append(f"missing: {name}',
+            'what.append(f"{name}',
         ),
     ),
     *edits(
@@ -206,7 +206,7 @@ MUTANTS = [
     ),
     *edits(
         "reparam/proof.py",
-        PROOF,
+        PROOF_TESTS,
         (
             "probes of positive numbers only",
             "return (unit - 1.0).reshape(size)",
@@ -217,12 +217,6 @@ MUTANTS = [
             "probe of one channel",
             "size = (1, ops.inputs(fusion.op), *probe_size(fusion.op))",
             "size = (1, 1, *probe_size(fusion.op))",
-            "test_probes_lie_on_both_sides_and_differ_from_block_to_block",
-        ),
-        (
-            "bits not mixed",
-            "    bits ^= bits >> np.uint64(31)\n",
-            "    bits = count\n",
             "test_probes_lie_on_both_sides_and_differ_from_block_to_block",
         ),
         (
@@ -251,19 +245,35 @@ MUTANTS = [
         ),
         (
             "one probe for all blocks",
-            "zlib.crc32(fusion.name.encode())",
-            "0",
+            "random_bits(fusion.name, ",
+            "random_bits('', ",
             "test_probes_lie_on_both_sides_and_differ_from_block_to_block",
         ),
     ),
     *edits(
         "reparam/comparison.py",
-        PROOF,
+        PROOF_TESTS,
         (
             "why nothing can be fused is not told",
             "self.notes = [] if plan.fusions else list(plan.notes)",
             "self.notes = []",
             "test_two_deploy_forms_are_compared_layer_by_layer",
+        ),
+    ),
+    *edits(
+        "reparam/random_bits.py",
+        PROOF_TESTS,
+        (
+            "bits not mixed",
+            "    bits ^= bits >> np.uint64(31)\n",
+            "    bits = counter\n",
+            "test_probes_lie_on_both_sides_and_differ_from_block_to_block",
+        ),
+        (
+            "the same bits for every name",
+            "zlib.crc32(name.encode())",
+            "0",
+            "test_probes_lie_on_both_sides_and_differ_from_block_to_block",
         ),
     ),
 ]
