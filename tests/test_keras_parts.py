@@ -9,7 +9,7 @@ from test_keras_config import TWO, conv, graph, parsed
 
 from reparam.checkpoint import Form, Rewrite
 from reparam.errors import CheckpointError
-from reparam_adapters.keras import open_writer
+from reparam_adapters.keras import open_writer, recognises
 from reparam_adapters.keras_scope import (
     Scope,
     attributes,
@@ -220,6 +220,16 @@ def test_a_keras_file_is_made_of_a_keras_file(tmp_path):
     for change in (None, Rewrite(SimpleNamespace(), {}, Form())):
         with pytest.raises(CheckpointError, match=r"of (another|a Keras file only)"):
             open_writer(tmp_path / "x.keras", {}, {}, rewrite=change)
+
+
+def test_beginnings_of_keras_files():
+    def zipped(member):
+        return b"PK\x03\x04" + bytes(26) + member
+
+    for head in (zipped(b"metadata.json"), b"\x89HDF\r\n\x1a\n", b' {"a": "x.weights.h5"'):
+        assert recognises(head, 999)
+    for head in (zipped(b"word/document.xml"), b'{"a": "x.safetensors"', b"HDF"):
+        assert not recognises(head, 999)
 
 
 def test_paths_of_layers_in_models_within_models():

@@ -9,31 +9,30 @@ KERAS_OUTPUT = "tests/test_keras_output.py"
 GRAPHS = "tests/test_keras_graphs.py"
 HOSTILE = "tests/test_keras_hostile.py"
 LEGACY = "tests/test_keras_legacy.py"
-CLI = "tests/test_cli.py"
 HDF5 = "tests/test_hdf5_tree.py"
 
 
 COVERED = [
     *edits(
         "adapters/reparam_adapters/keras.py",
-        CLI,
+        PARTS,
         (
             "any zip is Keras'",
             "return head[30:].startswith(_MEMBERS)",
             "return True",
-            "test_fuse_and_verify",
+            "test_beginnings_of_keras_files",
         ),
         (
             "any JSON is Keras'",
             ' and b".weights.h5" in head)',
             ")",
-            "test_fuse_and_verify",
+            "test_beginnings_of_keras_files",
         ),
         (
             "a file of nothing",
             "    if rewrite is None:\n",
             "    if False:\n",
-            "test_fuse_and_verify",
+            "test_a_keras_file_is_made_of_a_keras_file",
         ),
     ),
     *edits(

@@ -120,7 +120,7 @@ MUTANTS = [
         STEMS,
         (
             "order not looked at",
-            "self.found.disordered = disorder(self.found.renamed, self._shapes(), self._alike)",
+            "self.found.disordered = disorder(self.found.renamed, shapes, self._alike)",
             "pass",
         ),
     ),
