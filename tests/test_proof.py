@@ -12,6 +12,7 @@ import reparam
 from reparam.arrays import ArrayReader
 from reparam.checkpoint import TensorInfo
 from reparam.modules import ModuleIndex
+from reparam.narrow import narrower
 from reparam.neutral import constant, neutral_norm
 from reparam.operations import ConvOp
 from reparam.plans import Settings, Write
@@ -189,3 +190,9 @@ def test_two_deploy_forms_are_compared_layer_by_layer():
     report = reparam.verify(fused(), fused())
     assert report.ok
     assert report.notes[0].startswith("compared layer by layer, as nothing can be fused")
+
+
+def test_narrower_dtypes():
+    assert narrower("float64") == narrower("float32") == ["bfloat16", "float16"]
+    assert narrower("float16") == ["bfloat16"]
+    assert narrower("bfloat16") == narrower("int8") == []
