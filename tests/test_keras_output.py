@@ -129,6 +129,15 @@ def test_what_the_optimizer_noted_is_left_out(tmp_path):
         assert "optimizer" not in file
 
 
+def test_what_a_graph_tells_is_not_assumed(tmp_path):
+    _, path = write(block(), ".keras", tmp_path)
+    reparam.fuse(path, tmp_path / "out.keras")
+    report = reparam.verify(path, tmp_path / "out.keras")
+    assert report.ok
+    assert not report.plan.assumed
+    assert "assumed" not in report.not_covered
+
+
 @pytest.mark.parametrize("kind", [".h5", ".keras"])
 def test_a_norm_of_two_convolutions_goes_into_both_or_neither(kind, tmp_path):
     _, path = write(one_norm_after_two_convs, kind, tmp_path)

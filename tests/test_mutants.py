@@ -7,7 +7,8 @@ import ast
 from pathlib import Path
 
 import pytest
-from mutants import MUTANTS
+from mutants import MUTANTS, table
+from mutants.study import STUDY
 
 ROOT = Path(__file__).parent.parent
 
@@ -99,3 +100,14 @@ def test_every_public_function_that_does_something_has_a_mutant(file):
         and changed.isdisjoint(range(function.body[0].lineno, function.end_lineno + 1))
     ]
     assert not missing, f"{file}: no mutant of {', '.join(missing)}"
+
+
+def test_the_mutants_of_the_study_are_all_here():
+    assert [*STUDY] == [*range(1, 43)]
+    assert len({*STUDY.values()}) == len(STUDY)
+    assert {*STUDY.values()} <= {(Path(m.file).stem, m.name) for m in MUTANTS}
+
+
+def test_the_page_is_up_to_date():
+    page = table.PAGE.read_text("utf-8")
+    assert page == table.page(), "run python tests/mutants/table.py"

@@ -11,10 +11,12 @@ from families.plain import repvgg, resnet
 import reparam
 from reparam.arrays import ArrayReader
 from reparam.checkpoint import TensorInfo
+from reparam.edits import path
+from reparam.explain import work
 from reparam.modules import ModuleIndex
 from reparam.narrow import narrower
 from reparam.neutral import constant, neutral_norm
-from reparam.operations import ConvOp
+from reparam.operations import ChainOp, ConvOp, SumOp
 from reparam.plans import Settings, Write
 from reparam.prefix import PrefixReader, find_prefix
 from reparam.proof import block_error, probe
@@ -196,3 +198,19 @@ def test_narrower_dtypes():
     assert narrower("float64") == narrower("float32") == ["bfloat16", "float16"]
     assert narrower("float16") == ["bfloat16"]
     assert narrower("bfloat16") == narrower("int8") == []
+
+
+SMALL = ConvOp("a.weight", None, (4, 3, 1, 1), 1, (1, 1), (0, 0))
+WIDE = ConvOp("weight", None, (5, 4, 3, 3), 1, (1, 1), (1, 1))
+
+
+def test_layers_by_name():
+    assert path(SMALL) == "a"
+    assert path(WIDE) == "weight"  # of a file that is one layer
+
+
+def test_products_that_a_fold_adds_up():
+    chain = ChainOp((SMALL, WIDE), 3)
+    assert work(SMALL) == 1
+    assert work(chain) == 4 * 3 * 3 + 2
+    assert work(SumOp(((1, chain), (-1, SMALL)))) == 4 * 3 * 3 + 3

@@ -8,6 +8,8 @@ FACTOR = f"{M}::test_another_divisor_of_the_variance"
 NARROW = f"{M}::test_narrow_arithmetic"
 NOT = f"{M}::test_what_is_no_mistake_is_not_named"
 TIES = f"{M}::test_what_cannot_be_told_apart_is_named_together"
+PROOF_TESTS = "tests/test_proof.py"
+MISTAKES_TESTS = "tests/test_mistakes.py"
 
 MUTANTS = [
     *edits(
@@ -213,6 +215,110 @@ MUTANTS = [
             "rows from somewhere else",
             "start = min(self.worst // unit * unit, total - length)",
             "start = total",
+        ),
+    ),
+    *edits(
+        "reparam/mistakes.py",
+        MISTAKES_TESTS,
+        (
+            "narrow dtypes not looked for",
+            "        for text in narrowing(op, before, target, after):\n",
+            "        for text in ():\n",
+            "test_narrow_arithmetic[Half pair float64: and then rounded to float16]",
+        ),
+        (
+            "eps as float32 holds it not looked for",
+            "    for text, mistaken in eps_in_float32(op):\n",
+            "    for text, mistaken in ():\n",
+            "test_a_constant_as_float32_holds_it",
+        ),
+    ),
+    *edits(
+        "reparam/fits.py",
+        MISTAKES_TESTS,
+        (
+            "everything fits",
+            "return self.low <= value <= self.high",
+            "return True",
+            "test_eps[OtherEps pair float64: with eps=2.5e-05]",
+        ),
+        (
+            "nothing fits",
+            "return self.low <= value <= self.high",
+            "return False",
+            "test_a_constant_as_float32_holds_it",
+        ),
+        (
+            "misfit with its sign",
+            "return float((((kernel - self._kernel) * self._weights) ** 2).sum())",
+            "return float(((kernel - self._kernel) * self._weights).sum())",
+            "test_eps[OtherEps pair float32: with eps=2.5e-05]",
+        ),
+        (
+            "nothing is near",
+            "return self.misfit(op) <= self._kernel.size * (NEAR * self._epsilon) ** 2",
+            "return False",
+            "test_eps[OtherEps pair float64: with eps=2.5e-05]",
+        ),
+        (
+            "precision of AFTER taken for exact",
+            "self._epsilon = FORMATS[arithmetic(stored.dtypes[0])].epsilon",
+            "self._epsilon = 0.0",
+            "test_eps[OtherEps pair float64: with eps=2.5e-05]",
+        ),
+    ),
+    *edits(
+        "reparam/narrow.py",
+        MISTAKES_TESTS,
+        (
+            "any difference on the way",
+            "if not (np.abs(gap) <= most).all():",
+            "if False:",
+            "test_what_is_no_mistake_is_not_named[random_kernel-pair-float64]",
+        ),
+        (
+            "few differences are enough",
+            "if min(shares) >= EVEN and min(middles) >= TYPICAL:",
+            "if min(shares) >= EVEN:",
+            "test_the_right_fold_has_no_mistake",
+        ),
+        (
+            "one sign is enough",
+            "if min(shares) >= EVEN and min(middles) >= TYPICAL:",
+            "if min(middles) >= TYPICAL:",
+            "test_float16_throughout",
+        ),
+    ),
+    *edits(
+        "reparam/narrow.py",
+        PROOF_TESTS,
+        (
+            "wider dtypes are narrower",
+            "FORMATS[n].digits < FORMATS[dtype].digits]",
+            "FORMATS[n].digits <= 24]",
+            "test_narrower_dtypes",
+        ),
+        (
+            "the dtype itself is narrower",
+            "FORMATS[n].digits < FORMATS[dtype].digits]",
+            "FORMATS[n].digits <= FORMATS[dtype].digits]",
+            "test_narrower_dtypes",
+        ),
+    ),
+    *edits(
+        "reparam/explain.py",
+        PROOF_TESTS,
+        (
+            "products of the second layer of a sequence",
+            "for s in steps[1:] if isinstance(s, ops.ConvOp))",
+            "for s in steps[2:] if isinstance(s, ops.ConvOp))",
+            "test_products_that_a_fold_adds_up",
+        ),
+        (
+            "work of the longest branch",
+            "return sum(work(term) for _, term in terms)",
+            "return max(work(term) for _, term in terms)",
+            "test_products_that_a_fold_adds_up",
         ),
     ),
 ]

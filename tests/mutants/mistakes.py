@@ -16,6 +16,7 @@ NORMS = f"{M}::test_norms_of_other_layers"
 LEFT = f"{M}::test_a_branch_left_out"
 LARGE = f"{M}::test_places_in_a_very_large_kernel"
 NEAREST = f"{M}::test_only_the_nearest_layers_are_tried"
+PROOF_TESTS = "tests/test_proof.py"
 MISTAKES_TESTS = "tests/test_mistakes.py"
 
 MUTANTS = [
@@ -275,6 +276,41 @@ MUTANTS = [
             'if eps else "without eps (eps=0)"',
             'if True else "without eps (eps=0)"',
             "test_eps[NoEps pair float64: without eps (eps=0)]",
+        ),
+        (
+            "the first constant in use only",
+            "    for eps in EPS:\n",
+            "    for eps in EPS[:1]:\n",
+            "test_eps[NoEps pair float64: without eps (eps=0)]",
+        ),
+        (
+            "the first mistake in norms only",
+            "    for text, change in _NORMS:\n",
+            "    for text, change in _NORMS[:1]:\n",
+            "test_statistics_taken_wrongly[GammaBeta pair float64: with gamma and beta exchanged]",
+        ),
+        (
+            "changes of norms made in none",
+            "if isinstance(leaf, ops.NormOp) else None",
+            "if False else None",
+            "test_eps[EpsOutside pair float64: with eps outside the root]",
+        ),
+        (
+            "the first turn of kernels only",
+            "    for text, one, change in _KERNELS:\n",
+            "    for text, one, change in _KERNELS[:1]:\n",
+            "test_axes_taken_for_others[Turned square linear float64: with inputs and outputs of the kernel of 'layer.1.conv' exchanged]",
+        ),
+        ("twice the constant", "replace(leaf, eps=eps)", "replace(leaf, eps=2 * eps)", "test_eps"),
+    ),
+    *edits(
+        "reparam/edits.py",
+        PROOF_TESTS,
+        (
+            "a layer that is the file has no name",
+            'leaf.weight.rpartition(".")[0] or leaf.weight',
+            'leaf.weight.rpartition(".")[0]',
+            "test_layers_by_name",
         ),
     ),
 ]

@@ -6,17 +6,15 @@ from mutants.record import edits
 
 DYADIC = "tests/test_dyadic.py"
 RUNNING = "tests/test_running.py"
+DYADIC_TESTS = "tests/test_dyadic.py"
+RUNNING_TESTS = "tests/test_running.py"
 
 MUTANTS = [
     *edits(
         "adapters/reparam_adapters/keras_double.py",
         RUNNING,
-        ("double: policies stay", 'inner["name"] = _dtype(inner.get("name"))', "pass"),
-        (
-            "double: every name is a dtype",
-            'if key == "dtype" or (',
-            'if key in ("dtype", "name") or (',
-        ),
+        ("policies stay", 'inner["name"] = _dtype(inner.get("name"))', "pass"),
+        ("every name is a dtype", 'if key == "dtype" or (', 'if key in ("dtype", "name") or ('),
     ),
     *edits(
         "adapters/reparam_adapters/run_outputs.py",
@@ -213,5 +211,69 @@ MUTANTS = [
             "made |= dict.fromkeys(carriers, bias)",
         ),
         ("bias dropped", "made[carriers[0]] = bias", "pass"),
+    ),
+    *edits(
+        "reparam/dyadic.py",
+        DYADIC_TESTS,
+        (
+            "images of positive numbers only",
+            "(draw(name, math.prod(shape), 17).reshape(shape) - 4) / 4",
+            "draw(name, math.prod(shape), 17).reshape(shape) / 4",
+            "test_images_are_dyadic_and_rather_positive",
+        ),
+        (
+            "images of thirds",
+            "(draw(name, math.prod(shape), 17).reshape(shape) - 4) / 4",
+            "(draw(name, math.prod(shape), 17).reshape(shape) - 4) / 3",
+            "test_train_form_and_fused_form_are_equal",
+        ),
+        (
+            "quarters of one sign",
+            "return (draw(name, count, 3) - 1) / 4",
+            "return draw(name, count, 3) / 4",
+            "test_a_hundred_blocks_stay_exact_and_alive",
+        ),
+        (
+            "one choice less",
+            "bits % np.uint64(choices)",
+            "bits % np.uint64(max(choices - 1, 1))",
+            "test_a_block_neither_grows_nor_dies",
+        ),
+    ),
+    *edits(
+        "reparam/running.py",
+        RUNNING_TESTS,
+        (
+            "any framework",
+            "    if framework not in _ADAPTERS:\n",
+            "    if False:\n",
+            "test_unknown_framework",
+        ),
+        (
+            "renamed layers not handed on",
+            "DeployForm(plan, old, new, renamed or {})",
+            "DeployForm(plan, old, new, {})",
+            "test_names_of_another_spelling",
+        ),
+    ),
+    *edits(
+        "reparam/deploy_form.py",
+        RUNNING_TESTS,
+        (
+            "blocks left in train form fused",
+            "{f.name for f in plan.fusions if _unchanged(f, old, new)}",
+            "set()",
+            "test_a_block_that_after_holds_in_train_form",
+        ),
+    ),
+    *edits(
+        "adapters/reparam_adapters/model_file.py",
+        RUNNING_TESTS,
+        (
+            "long errors in full",
+            'text[:LONGEST] + (" …" if len(text) > LONGEST else "")',
+            "text",
+            "test_files_that_are_refused",
+        ),
     ),
 ]

@@ -167,12 +167,6 @@ MUTANTS = [
             "values.T",
             "test_arrays_as_a_checkpoint",
         ),
-        (
-            "bytes in the order of the array",
-            'np.ascontiguousarray(values, values.dtype.newbyteorder("="))',
-            "np.ascontiguousarray(values)",
-            "test_arrays_as_a_checkpoint",
-        ),
     ),
     *edits(
         "reparam/tensor_bytes.py",

@@ -23,9 +23,10 @@ def cell(text):
 
 
 def noticed_by(mutant):
-    """The test without its folder."""
+    """The file without its folder, and what the test in it is called, in words."""
     path, _, test = mutant.tests.removeprefix("tests/").partition("::")
-    return f"`{path}`" if not test else f"`{path}` {cell(test.removeprefix('test_'))}"
+    name, bracket, case = test.removeprefix("test_").partition("[")
+    return f"`{path}` {cell(name.replace('_', ' ') + bracket + case)}".rstrip()
 
 
 def section(file, mutants):

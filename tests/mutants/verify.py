@@ -10,6 +10,7 @@ VERIFY = "tests/test_verify.py"
 LOST = f"{PAIR}::test_no_tensor_of_the_deploy_form_may_be_lost_added_or_altered"
 ALTERED = f"{PAIR}::test_no_tensor_of_a_train_form_may_be_lost_added_or_altered"
 PROOF_TESTS = "tests/test_proof.py"
+VERIFY_TESTS = "tests/test_verify.py"
 
 MUTANTS = [
     *edits(
@@ -274,6 +275,68 @@ MUTANTS = [
             "zlib.crc32(name.encode())",
             "0",
             "test_probes_lie_on_both_sides_and_differ_from_block_to_block",
+        ),
+    ),
+    *edits(
+        "reparam/verify_report.py",
+        VERIFY_TESTS,
+        (
+            "grade of the best block",
+            "return max([least, *(block.grade for block in self.blocks)])",
+            "return min([least, *(block.grade for block in self.blocks)])",
+            "test_one_unit_in_the_last_place_of_one_weight",
+        ),
+        (
+            "within is fine",
+            "        if self.grade <= Grade.ROUNDING:\n",
+            "        if self.grade <= Grade.WITHIN:\n",
+            "test_one_unit_in_the_last_place_of_one_weight",
+        ),
+        (
+            "rho itself not accepted",
+            "not b.rho <= most)",
+            "not b.rho < most)",
+            "test_what_the_user_accepts",
+        ),
+        (
+            "different accepted",
+            "return self.grade is Grade.WITHIN and self.max_rho",
+            "return self.max_rho",
+            "test_a_head_bias_and_its_kernel",
+        ),
+        (
+            "largest rho for the sum",
+            "return sum(block.rho for block in self.blocks)",
+            "return max((block.rho for block in self.blocks), default=0.0)",
+            "test_our_own_output",
+        ),
+        (
+            "causes not listed",
+            "            if block.cause:\n",
+            "            if False:\n",
+            "test_causes_are_listed",
+        ),
+        (
+            "blocks that are not accepted not listed",
+            "unaccepted = dict.fromkeys(self.over)",
+            "unaccepted = dict.fromkeys([])",
+            "test_one_unit_in_the_last_place_of_one_weight[index0-1]",
+        ),
+        (
+            "blocks left out of the JSON",
+            '"blocks": [_block(block) for block in self.blocks]',
+            '"blocks": []',
+            "test_the_report_as_json",
+        ),
+    ),
+    *edits(
+        "reparam/verify_report.py",
+        "tests/test_keras_output.py",
+        (
+            "what a graph tells is assumed",
+            "return NOT_COMPARED if MODEL_CONFIG in self.plan.recipes else NOT_COVERED",
+            "return NOT_COVERED",
+            "test_what_a_graph_tells_is_not_assumed",
         ),
     ),
 ]
