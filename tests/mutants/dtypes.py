@@ -133,12 +133,7 @@ CODES = (
     + edits(
         "reparam/layers.py",
         QUANTISED,
-        (
-            "float8 scaled as it is",
-            "if kernel.dtype.itemsize <= 2:",
-            "if kernel.dtype.itemsize == 2:",
-        ),
-    )
+        )
     + edits(
         "adapters/reparam_adapters/keras_writer.py",
         QUANTISED,

@@ -26,7 +26,7 @@ def noticed_by(mutant):
     """The file without its folder, and what the test in it is called, in words."""
     path, _, test = mutant.tests.removeprefix("tests/").partition("::")
     name, bracket, case = test.removeprefix("test_").partition("[")
-    return f"`{path}` {cell(name.replace('_', ' ') + bracket + case)}".rstrip()
+    return f"`{path}` {cell(name.replace('_', ' ') + (f' [{case}' if bracket else ''))}".rstrip()
 
 
 def section(file, mutants):
