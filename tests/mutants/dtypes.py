@@ -131,10 +131,6 @@ CODES = (
         ("float8 not fused", '"bfloat16", "float8_e4m3fn", ', '"bfloat16", '),
     )
     + edits(
-        "reparam/layers.py",
-        QUANTISED,
-        )
-    + edits(
         "adapters/reparam_adapters/keras_writer.py",
         QUANTISED,
         (

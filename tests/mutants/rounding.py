@@ -100,9 +100,22 @@ SETTLED = (
     )
     + edits(
         "reparam/exact.py",
+        EXACT,
+    )
+    + edits(
+        "reparam/exact.py",
+        "tests/test_exact.py",
+        (
+            "tiny roots taken for exact",
+            " | extreme[channels]",
+            "",
+            "test_a_root_that_is_one_number_as_float64_has_it",
+        ),
+    )
+    + edits(
+        "reparam/exact.py",
         ROOTS,
         ("tiny roots trusted", "            near |= extreme.repeat(row)\n", "            pass\n"),
-        ("tiny roots taken for exact", " | extreme[channels]", ""),
         (
             "biases of tiny roots trusted",
             "doubtful |= _undecided(shifted, form) | _extreme(norm)",
