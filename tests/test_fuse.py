@@ -343,3 +343,15 @@ def test_a_wrong_fold_is_caught_before_anything_is_written(train, tmp_path, monk
     assert not report.verified
     monkeypatch.undo()
     assert not reparam.verify(train, tmp_path / "deploy.safetensors").ok
+
+
+def test_a_wrong_fold_of_a_state_dict_is_caught(monkeypatch):
+    monkeypatch.setattr("reparam.proof.run", lambda *_: np.full((1, 8, 2, 2), np.nan))
+    with pytest.raises(VerificationError):
+        reparam.fuse_state_dict(repvgg("official"))
+    assert reparam.fuse_state_dict(repvgg("official"), verify=False)
+
+
+def test_a_fused_state_dict_is_in_the_order_of_its_names():
+    deploy = reparam.fuse_state_dict(dict(reversed(repvgg("official").items())))
+    assert list(deploy) == sorted(deploy)

@@ -258,25 +258,24 @@ PIXELS = (
 COVERED = [
     *edits(
         "reparam/state_dict.py",
-        CUSTOM,
-        (
-            "any layout",
-            'if layout not in ("torch", "keras"):',
-            "if False:",
-            "test_transposed_convolution_and_norm[6-4-1]",
-        ),
+        "tests/test_fuse.py",
         (
             "never verified",
             "verify=verify",
             "verify=False",
-            "test_transposed_convolution_and_norm[6-4-1]",
+            "test_a_wrong_fold_of_a_state_dict_is_caught",
         ),
         (
             "unordered results",
             "dict(sorted(made.items()))",
             "made",
-            "test_transposed_convolution_and_norm[6-4-1]",
+            "test_a_fused_state_dict_is_in_the_order_of_its_names",
         ),
+    ),
+    *edits(
+        "reparam/state_dict.py",
+        "tests/test_keras_arrays.py",
+        ("any layout", 'if layout not in ("torch", "keras"):', "if False:"),
     ),
     *edits(
         "reparam/state_dict.py",

@@ -73,12 +73,7 @@ IEEE = (
             ",)",
             ENVIRONMENT,
         ),
-        (
-            "traps of NumPy in the way",
-            'with np.errstate(all="ignore"):',
-            "with np.errstate():",
-            ENVIRONMENT,
-        ),
+        ("faults seen and not said", "    if faults:\n", "    if not faults:\n", ENVIRONMENT),
     )
     + edits(
         "reparam/fusing.py",
