@@ -6,6 +6,7 @@ number of inputs is known from a neighbour. These are the neighbours' answers.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from reparam.errors import PlanError
@@ -82,6 +83,9 @@ class Known:
         module = self.module(layer)
         if module.kind == "norm":
             return self.width(module)
+        if module.kind == "scale":  # a single number fits any width
+            count = math.prod(self.index.shape(module.path))
+            return count if count > 1 else None
         if module.kind == "conv" and "transposed" in wanted:
             return self.kernel(module)[0]
         if module.kind == "conv" and "groups" in wanted:

@@ -11,7 +11,7 @@ from reparam import operations as ops
 from reparam.arrays import ArrayReader
 from reparam.certificate import certify
 from reparam.errors import NumericError, ReparamError, VerificationError
-from reparam.grades import Grade
+from reparam.grades import Certificate, Grade
 from reparam.modules import ModuleIndex
 from reparam.neutral import not_neutral
 from reparam.pairing import Pair
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reparam.checkpoint import Reader
-    from reparam.grades import Certificate
     from reparam.pairing import Pairing
     from reparam.plans import Plan
 
@@ -56,6 +55,9 @@ class Comparison:
         for pair in pairing.pairs:
             if pair.fusion and pair.op == pair.after and self._unchanged(pair.fusion.reads):
                 self.untouched += 1
+                kind = pair.fusion.dtypes[0]
+                same = Certificate(pair.name, Grade.IDENTICAL, 0.0, 0.0, None, dtype=kind)
+                self.blocks.append(same)
             else:
                 self.fused += pair.fusion is not None
                 self._block(pair)

@@ -28,7 +28,6 @@ from reparam.stored import Stored
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from reparam.grades import Certificate
     from reparam.linear import Array
     from reparam.mistakes import Candidate
     from reparam.operations import Operation, Read

@@ -34,23 +34,27 @@ def neutral_norm(fusion: Fusion) -> dict[str, NDArray[Any]]:
     assert pair is not None
     norm = pair[1]
     like = TensorInfo((norm.channels,), fusion.dtypes[1])
-    roles: dict[str | None, Role] = {
-        norm.mean: "zeros",
-        norm.var: "variance",
-        norm.weight: "ones",
-        norm.bias: "zeros",
-    }
-    return {n: constant(Write(n, like, role), norm.eps) for n, role in roles.items() if n}
+    roles = _roles(norm)
+    if norm.bias:
+        roles[norm.bias] = "zeros"
+    return {n: constant(Write(n, like, role), norm.eps) for n, role in roles.items()}
 
 
 def not_neutral(norm: NormOp, read: Read) -> list[str]:
     """Return the tensors of a norm that keep it from computing the identity plus its bias."""
-    var = read(norm.var)
-    wanted = {norm.mean: 0.0, norm.var: 1.0 - norm.eps}
-    wanted |= {} if norm.weight is None else {norm.weight: 1.0}
-    if var.dtype.name not in FORMATS:
-        return [norm.var]
-    neutral = {
-        name: round_to(np.full(var.shape, value), var.dtype.name) for name, value in wanted.items()
-    }
-    return [name for name, values in neutral.items() if not np.array_equal(read(name), values)]
+    return [name for name, role in _roles(norm).items() if not _holds(read(name), role, norm.eps)]
+
+
+def _roles(norm: NormOp) -> dict[str, Role]:
+    """Return what the tensors of a neutral norm hold; its bias is its own."""
+    roles: dict[str, Role] = {norm.mean: "zeros", norm.var: "variance"}
+    if norm.weight:
+        roles[norm.weight] = "ones"
+    return roles
+
+
+def _holds(values: NDArray[Any], role: Role, eps: float) -> bool:
+    if values.dtype.name not in FORMATS:
+        return False
+    like = TensorInfo(values.shape, values.dtype.name)
+    return np.array_equal(values, constant(Write("", like, role), eps))

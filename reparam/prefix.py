@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reparam.checkpoint import Graph, Reader, TensorInfo
-
-PROBES = 16
-"""Names that are searched for in the other file."""
 
 
 def find_prefix(wanted: Collection[str], there: Collection[str]) -> tuple[str, str] | None:
@@ -34,25 +32,24 @@ def find_prefix(wanted: Collection[str], there: Collection[str]) -> tuple[str, s
         >>> find_prefix(["conv.weight"], ["module.conv.weight"])
         ('module.', '')
     """
-    names = sorted(wanted, key=len, reverse=True)
     found: Counter[tuple[str, str]] = Counter()
-    for name in names[:: max(len(names) // PROBES, 1)]:
-        for other in there:
-            if other.endswith(f".{name}"):
-                found[other.removesuffix(name), ""] += 1
-            elif name.endswith(f".{other}"):
-                found["", name.removesuffix(other)] += 1
+    known, present = set(wanted), set(there)
+    found.update((prefix, "") for name in there for prefix in _prefixes(name, known))
+    found.update(("", prefix) for name in sorted(known) for prefix in _prefixes(name, present))
     if not found:
         return None
-    best = max(found, key=lambda prefix: _fits(prefix, wanted, there))
+    ((best, _),) = found.most_common(1)
     if len({_translated(name, best) for name in there}) < len(there):
         return None  # two tensors would have one name
-    plain = sum(name in wanted for name in there)
-    return best if _fits(best, wanted, there) > plain else None
+    fits = sum(_translated(name, best) in known for name in there)
+    return best if fits > len(known & present) else None
 
 
-def _fits(prefix: tuple[str, str], wanted: Collection[str], there: Collection[str]) -> int:
-    return sum(_translated(name, prefix) in wanted for name in there)
+def _prefixes(name: str, others: set[str]) -> Iterator[str]:
+    """Yield what stands in front of each of the other names that a name ends with."""
+    for dot in re.finditer(r"\.", name):
+        if name[dot.end() :] in others:
+            yield name[: dot.end()]
 
 
 def _translated(name: str, prefix: tuple[str, str]) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reparam import operations as ops
+from reparam.arrays import ArrayReader
 from reparam.blocks import fuse_block
-from reparam.checkpoint import TensorInfo
 from reparam.environment import check_environment
 from reparam.errors import PlanError
 from reparam.keras_names import from_keras
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reparam.library import Names
-    from reparam.operations import Rows
     from reparam.plans import Plan
 
 
@@ -81,11 +80,11 @@ def fuse_state_dict(
     held = {name: np.asarray(values) for name, values in arrays.items()}
     keras = from_keras(held) if layout == "keras" else None
     held = keras.arrays if keras else held
-    tensors = {name: TensorInfo(a.shape, a.dtype.name) for name, a in held.items()}
+    reader = ArrayReader(held)
     plan = plan_tensors(
-        tensors,
-        {},
-        "state dict",
+        reader.tensors,
+        reader.metadata,
+        str(reader.path),
         recipe=recipe,
         eps=eps,
         settings=Settings(batch_norm, dtype),
@@ -97,17 +96,13 @@ def fuse_state_dict(
     made: dict[str, NDArray[Any]] = {}
     outputs = plan.outputs
 
-    def read(name: str, rows: Rows | None = None) -> NDArray[Any]:
-        values = held[name]
-        return values if rows is None else values[slice(*rows)]
-
     def write(name: str, rows: NDArray[Any], start: int = 0) -> None:
         if name not in made:
             made[name] = np.empty(outputs[name].shape, rows.dtype)
         made[name][start : start + len(rows)] = rows
 
     for fusion in plan.fusions:
-        fuse_block(fusion, read, write, verify=verify)
+        fuse_block(fusion, reader.read, write, verify=verify)
     copies: dict[object, NDArray[Any]] = {}
     for name in plan.copies:
         made[name] = copies.setdefault(_place(held[name]), np.array(held[name]))

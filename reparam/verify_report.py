@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from reparam.grades import Certificate, Entry
     from reparam.plans import Plan
 
-Rows = list[tuple[str, ...]]
-
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -36,7 +34,7 @@ class VerifyReport:
         after: The deploy form.
         digests: SHA-256 of both files, or nothing for arrays in memory.
         plan: What BEFORE should be fused to.
-        blocks: A certificate for every block and every layer whose bytes differ.
+        blocks: A certificate for every block, and for every other layer whose bytes differ.
         fused: Number of blocks that were compared.
         copied: Number of tensors that are, as they must be, the same bytes in both files.
         converted: Tensors that are no layers and were rounded to another dtype.
@@ -190,7 +188,7 @@ class VerifyReport:
         head = f"{grade}: {after} computes the same function as {before}"
         narrow = {b.dtype: None for b in self.blocks if FORMATS[b.dtype].digits < SINGLE}
         head += "".join(f", rounded to {dtype}" for dtype in narrow)
-        if self.untouched and not self.blocks:
+        if self.untouched and self.untouched == len(self.blocks):
             head += "; both hold the train form, nothing is fused"
         if grade is not Grade.WITHIN:
             return head

@@ -254,6 +254,28 @@ def test_bare_tensors_are_factors_unless_marked():
 
 
 @pytest.mark.parametrize(
+    ("line", "shape"),
+    [
+        ("one + f -> rep", (8,)),
+        ("f + one -> rep", (1, 8, 1, 1)),
+        ("one s + f -> rep", (8, 1, 1)),
+        ("f one -> rep", (8,)),
+    ],
+)
+def test_a_factor_per_channel_tells_how_many_come_in(line, shape):
+    """As the norm of an identity does."""
+    state = net("b.one 8x4x3x3") | vectors(f=shape, s=(8,))
+    (fusion,) = plan(state, kinds(line)).fusions
+    assert ops.inputs(fusion.op) == 8
+
+
+@pytest.mark.parametrize("line", ["one + f -> rep", "f one -> rep"])
+def test_a_single_factor_tells_nothing(line):
+    state = net("b.one 8x4x3x3") | vectors(f=(1,))
+    assert "b.f: no neighbour tells how many channels" in refused(state, kinds(line))
+
+
+@pytest.mark.parametrize(
     ("shape", "message"),
     [
         ((6,), "b.v: 6 numbers where 4 channels come in"),

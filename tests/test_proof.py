@@ -174,6 +174,11 @@ def test_prefixes():
     assert find_prefix(names, ["deconv.weight"]) is None
     assert find_prefix(["m.conv.weight", *names[1:]], names) is None  # more fit as they are
     assert find_prefix(names, [*more, "head.weight"]) == ("module.", "")
+    # few of the names that are expected are there: those of the deploy form
+    train = [f"blocks.{n}.conv_kxk.{role}" for n in range(99) for role in ("weight", "bias")]
+    assert find_prefix([*train, *names], more) == ("module.", "")
+    # more names fit without another prefix
+    assert find_prefix(["weight", "a.weight", "a.bias"], ["m.a.weight", "m.a.bias"]) == ("m.", "")
 
 
 def test_a_reader_under_other_names():

@@ -20,7 +20,7 @@ from reparam.patterns import join
 from reparam.plans import Settings
 from reparam.recipe_plan import plan_tensors
 from reparam.reference import probe_size, run
-from reparam.testing import state_dicts
+from reparam.testing import state_dicts, states
 from reparam.testing.kinds import kinds
 
 EPS = 2.0**-10
@@ -109,6 +109,29 @@ def test_every_spelling_can_be_made(of, spelling):
         check(state, of, spelling, exact=key not in ROUNDED)
 
     holds()
+
+
+def test_a_state_dict_of_another_spelling_is_told():
+    (of,) = find_recipes("yolov6")
+    one, other = of.spellings
+    state = states.make_state(of, one, np.random.default_rng(0), EPS)
+    assert states.objection(of, one, state) == ""
+    assert states.objection(of, other, state) == f"it is one of yolov6 ({one.name})"
+
+
+@pytest.mark.parametrize("name", ["fastvit", "kecam-reparam"])
+def test_where_nothing_drawn_is_claimed_what_is_known_to_be_is_given(name, monkeypatch):
+    (of,) = find_recipes(name)
+    spelling = of.spellings[0]
+    states.site_of(of, spelling)
+    with monkeypatch.context() as patched:
+        patched.setattr(states, "objection", lambda *_: "no")
+        given = [
+            states.make_state(of, spelling, np.random.default_rng(seed), EPS) for seed in (1, 2)
+        ]
+    assert [*given[0]] == [*given[1]]
+    assert all(np.array_equal(given[0][k], given[1][k]) for k in given[0])
+    assert states.objection(of, spelling, given[0]) == ""
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=" / ".join)

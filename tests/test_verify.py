@@ -135,7 +135,8 @@ def test_narrow_and_wide_sources(tmp_path, dtype):
 def test_a_train_form_against_itself(pair):
     report = verify(pair[0], pair[0])
     assert report.ok
-    assert (report.fused, report.untouched, report.blocks) == (0, 3, ())
+    assert (report.fused, report.untouched) == (0, 3)
+    assert [(b.grade, b.bound, b.rho) for b in report.blocks] == [(Grade.IDENTICAL, 0, 0)] * 3
     assert "both hold the train form, nothing is fused" in str(report)
     assert "3 blocks still in train form" in str(report)
 
@@ -337,6 +338,7 @@ def test_blocks_left_in_train_form_are_counted(pair, changed):
     report = changed(change)
     assert report.ok
     assert (report.fused, report.untouched) == (2, 1)
+    assert [block.bound == 0 for block in report.blocks] == [False, False, True]
     assert "1 blocks still in train form" in str(report)
 
 

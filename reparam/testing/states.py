@@ -37,6 +37,8 @@ MOST_SITES = 200
 SIZE = (32, 32)
 """Of the image, for nets whose padding depends on it."""
 
+_KNOWN = 0  # the draw with which `site_of` tried what it found
+
 
 @st.composite
 def state_dicts(
@@ -97,12 +99,10 @@ def make_state(
     site = _with_more(least, spelling, rng)
     for wanted, start in ((site, prefix), (site, ""), (least, "")):
         tensors = _write(recipe, spelling, wanted, rng, eps)
-        state = {f"{start}{name}": values for name, values in tensors.items()}
-        if recipe.layout == "keras":
-            state = keras_names(tensors)
+        state = tensors if _keras(recipe) else {f"{start}{k}": v for k, v in tensors.items()}
         if not objection(recipe, spelling, state):
             return StateDict(state)
-    raise ValueError(_refusal(recipe, spelling, objection(recipe, spelling, state)))
+    return StateDict(_write(recipe, spelling, least, np.random.default_rng(_KNOWN), eps))
 
 
 @functools.cache
@@ -114,18 +114,20 @@ def site_of(recipe: Recipe, spelling: Spelling) -> Site:
     """
     why = "its blocks want the same place"
     for site in itertools.islice(sites(spelling), MOST_SITES):
-        tensors = _write(recipe, spelling, site, np.random.default_rng(0), 0.0)
-        state = keras_names(tensors) if recipe.layout == "keras" else tensors
+        state = _write(recipe, spelling, site, np.random.default_rng(_KNOWN), 0.0)
         reason = objection(recipe, spelling, state)
         if not reason:
             return site
         why = reason
-    raise ValueError(_refusal(recipe, spelling, why))
+    raise ValueError(
+        f"recipe {recipe.name} ({spelling.name}): no state dict of it can be made from the recipe "
+        f"alone. Write one by hand. What was tried last: {why}"
+    )
 
 
 def objection(recipe: Recipe, spelling: Spelling, state: dict[str, NDArray[Any]]) -> str:
     """Return why a state dict is not one of a spelling, or nothing."""
-    keras = recipe.layout == "keras"
+    keras = _keras(recipe)
     arrays = from_keras(state).arrays if keras else state
     header = {name: TensorInfo(a.shape, a.dtype.name) for name, a in arrays.items()}
     try:
@@ -146,11 +148,8 @@ def objection(recipe: Recipe, spelling: Spelling, state: dict[str, NDArray[Any]]
     return "" if claimed == f"{recipe.name} ({spelling.name})" else f"it is one of {claimed}"
 
 
-def _refusal(recipe: Recipe, spelling: Spelling, why: str) -> str:
-    return (
-        f"recipe {recipe.name} ({spelling.name}): no state dict of it can be made from the recipe "
-        f"alone. Write one by hand. What was tried last: {why}"
-    )
+def _keras(recipe: Recipe) -> bool:
+    return recipe.layout == "keras"
 
 
 def _with_more(site: Site, spelling: Spelling, rng: np.random.Generator) -> Site:
@@ -168,7 +167,7 @@ def _with_more(site: Site, spelling: Spelling, rng: np.random.Generator) -> Site
 def _write(
     recipe: Recipe, spelling: Spelling, site: Site, rng: np.random.Generator, eps: float
 ) -> dict[str, NDArray[Any]]:
-    maker = Maker(rng, eps, keras=recipe.layout == "keras")
+    maker = Maker(rng, eps, keras=_keras(recipe))
     # nets that only their widths can show to be of the family
     settle = spelling.doubt is not None and bool(recipe.by_name)
     for place in site.places:
@@ -187,4 +186,4 @@ def _write(
     for path in site.others:
         maker.other(path)
     maker.fill_numbers()
-    return maker.tensors
+    return keras_names(maker.tensors) if _keras(recipe) else maker.tensors

@@ -37,7 +37,12 @@ NORM = edits(
 ) + edits(
     "reparam/norm.py",
     EXACT,
-    ("what rounding the bias lost", "return total + (lost + rest)", "return total"),
+    (
+        "what rounding the bias lost",
+        "return total + (lost + rest)",
+        "return total",
+        "test_biases_that_cancel_to_the_last_digit[float32]",
+    ),
     ("what rounding the scale lost", "(quotient - scale) + correction", "0 * scale"),
 )
 
@@ -170,15 +175,27 @@ LAYERS = edits(
         "identity i % groups",
         _POINT,
         f"point = Conv({_CHANNELS} % groups == np.arange(channels // groups), None, groups)",
+        "test_an_identity_kernel_copies_the_image",
     ),
     (
         "identity i // groups",
         _POINT,
         f"point = Conv({_CHANNELS} // groups == np.arange(channels // groups), None, groups)",
+        "test_an_identity_kernel_copies_the_image",
     ),
     ("scale without the bias", "conv.bias * factors, conv", "conv.bias, conv"),
-    ("per-channel bias dropped", "bias, groups=factors.size", "None, groups=factors.size"),
-    ("average of one tap more", "1.0 / taps", "1.0 / (taps + 1)"),
+    (
+        "per-channel bias dropped",
+        "bias, groups=factors.size",
+        "None, groups=factors.size",
+        "test_a_channel_scale_is_its_definition",
+    ),
+    (
+        "average of one tap more",
+        "1.0 / taps",
+        "1.0 / (taps + 1)",
+        "test_an_average_pool_is_the_mean_of_each_padded_window",
+    ),
 ) + edits(
     "reparam/layers.py",
     EXACT,
@@ -197,14 +214,31 @@ SUMS = edits(
         "bias of an identity dropped",
         "bias += term.bias",
         "bias += term.bias * (term.groups < term.inputs)",
+        "test_a_sum_of_branches_is_the_sum_of_their_outputs",
     ),
-    ("bias of later branches dropped", "bias += term.bias", "pass"),
-    ("origin not compared", "(t.space, t.dilation, t.origin) for t", "(t.space, t.dilation) for t"),
-    ("dilation not compared", "(t.space, t.dilation, t.origin) for t", "(t.space, t.origin) for t"),
+    (
+        "bias of later branches dropped",
+        "bias += term.bias",
+        "pass",
+        "test_a_sum_of_branches_is_the_sum_of_their_outputs",
+    ),
+    (
+        "origin not compared",
+        "(t.space, t.dilation, t.origin) for t",
+        "(t.space, t.dilation) for t",
+        "test_a_sum_of_branches_is_the_sum_of_their_outputs",
+    ),
+    (
+        "dilation not compared",
+        "(t.space, t.dilation, t.origin) for t",
+        "(t.space, t.origin) for t",
+        "test_branches_that_differ_in_one_thing_are_aligned",
+    ),
     (
         "biases in another order than the kernels",
         "np.concatenate([t.bias for t in terms])",
         "np.concatenate([t.bias for t in terms[::-1]])",
+        "test_a_concatenation_stacks_the_outputs",
     ),
 )
 
@@ -236,6 +270,7 @@ SEQUENCE = edits(
         "two padded layers accepted",
         "if any(a and b for a, b in zip(_looks",
         "if False and any(a and b for a, b in zip(_looks",
+        "test_a_sequence_is_exact_along_the_border_or_refused[layers2-zero]",
     ),
     ("origin without the stride", "a + s * b for a, s, b in", "a + b for a, s, b in"),
     (

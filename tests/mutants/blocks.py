@@ -103,25 +103,48 @@ JUDGE = edits(
     REFERENCE,
     ("image beyond the border is zero", 'if op.border == "image":', "if False:"),
     ("valid border is zero", 'if op.border == "valid":', "if False:"),
-    ("eps forgotten", "np.sqrt(var + last.eps)", "np.sqrt(var)"),
-    ("signs lost", "total + sign * _run(", "total + _run("),
-    ("average of one tap more", "/ len(windows)", "/ (len(windows) + 1)"),
+    ("eps forgotten", "np.sqrt(var + last.eps)", "np.sqrt(var)", "test_a_norm_is_its_definition"),
+    (
+        "signs lost",
+        "total + sign * _run(",
+        "total + _run(",
+        "test_scales_multiply_and_branches_add_with_their_signs",
+    ),
+    (
+        "average of one tap more",
+        "/ len(windows)",
+        "/ (len(windows) + 1)",
+        "test_an_average_counts_the_padding",
+    ),
     (
         "average centred by k // 2",
         "tuple((k - 1) // 2 for k in size), size)",
         "tuple(k // 2 for k in size), size)",
+        "test_an_average_counts_the_padding",
     ),
-    ("probe that misses a tap", "max(o, s - o) + 1 for o, s", "max(o, s - o) for o, s"),
-    ("larger probe than needed", "max(o, s - o) + 1 for o, s", "o + s + 1 for o, s"),
+    (
+        "probe that misses a tap",
+        "max(o, s - o) + 1 for o, s",
+        "max(o, s - o) for o, s",
+        "test_the_probe_image_is_the_smallest_on_which_every_tap_meets_a_pixel",
+    ),
+    (
+        "larger probe than needed",
+        "max(o, s - o) + 1 for o, s",
+        "o + s + 1 for o, s",
+        "test_the_probe_image_is_the_smallest_on_which_every_tap_meets_a_pixel",
+    ),
     (
         "probe of one layer of a sequence",
         "sum(axis) - len(axis) + 1 for axis",
         "max(axis) for axis",
+        "test_the_probe_image_of_two_layers_is_met_by_the_taps_of_both",
     ),
     (
         "algebra imported",
         "from reparam import operations as ops",
         "from reparam import algebra, operations as ops",
+        "test_the_reference_knows_neither_fold_nor_algebra",
     ),
 )
 

@@ -194,8 +194,14 @@ CHOICES = (
             "name of a built-in recipe",
             "if name in recipes or name in built_in_names():",
             "if name in recipes:",
+            "test_two_recipes_of_one_name_are_an_error",
         ),
-        ("packages without recipes", "if found == len(recipes):", "if False:"),
+        (
+            "packages without recipes",
+            "if found == len(recipes):",
+            "if False:",
+            "test_a_package_without_recipes_is_named",
+        ),
         ("other packages not asked", "    if name in _installed():\n", "    if False:\n"),
     )
     + edits(

@@ -9,7 +9,12 @@ FOLD = "tests/test_fold.py"
 LINEAR = edits(
     "reparam/linear.py",
     ALGEBRA,
-    ("even kernel centred by k // 2", "d * (k - 1) // 2 for d", "d * k // 2 for d"),
+    (
+        "even kernel centred by k // 2",
+        "d * (k - 1) // 2 for d",
+        "d * k // 2 for d",
+        "test_an_average_pool_is_the_mean_of_each_padded_window",
+    ),
 ) + edits(
     "reparam/linear.py",
     f"{FOLD}::test_damage_is_named_by_tensor_and_index_in_any_slab",
@@ -20,7 +25,12 @@ GEOMETRY = edits(
     "reparam/geometry.py",
     ALGEBRA,
     ("padded by one, always", "first = [new - old for new", "first = [1 for new"),
-    ("padded around k // 2", "place = tuple((k - 1) // 2 for k", "place = tuple(k // 2 for k"),
+    (
+        "padded around k // 2",
+        "place = tuple((k - 1) // 2 for k",
+        "place = tuple(k // 2 for k",
+        "test_a_pointwise_kernel_is_padded_around_its_centre",
+    ),
     (
         "padded on the other axis",
         "return tuple(slice(f, e, d) for f, e, d in zip(first, last, conv.dilation, strict=True))",
@@ -40,11 +50,32 @@ GEOMETRY = edits(
         "groups in the wrong order",
         "    view[...] = conv.kernel.reshape(view.shape)",
         "    view[:, ::-1] = conv.kernel.reshape(view.shape)",
+        "test_a_kernel_written_with_fewer_groups_computes_the_same",
     ),
-    ("least of the groups", "return math.gcd(*(b.groups", "return min(*(b.groups"),
-    ("transposition lost", "transposed=conv.transposed", "transposed=False"),
-    ("stride of a linear layer lost", "groups=conv.groups, stride=stride", "groups=conv.groups"),
-    ("least of the origins", "tuple(max(axis) for axis", "tuple(min(axis) for axis"),
+    (
+        "least of the groups",
+        "return math.gcd(*(b.groups",
+        "return min(*(b.groups",
+        "test_a_sum_of_branches_is_the_sum_of_their_outputs",
+    ),
+    (
+        "transposition lost",
+        "transposed=conv.transposed",
+        "transposed=False",
+        "test_a_transposed_linear_layer_is_no_plain_branch",
+    ),
+    (
+        "stride of a linear layer lost",
+        "groups=conv.groups, stride=stride",
+        "groups=conv.groups",
+        "test_a_sum_of_branches_is_the_sum_of_their_outputs",
+    ),
+    (
+        "least of the origins",
+        "tuple(max(axis) for axis",
+        "tuple(min(axis) for axis",
+        "test_a_sum_of_branches_is_the_sum_of_their_outputs",
+    ),
 )
 
 

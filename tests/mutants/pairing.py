@@ -269,7 +269,7 @@ MUTANTS = [
             "layers of the same name told as renamed",
             "{p.name: p.path for p in self.pairs if p.name != p.path}",
             "{p.name: p.path for p in self.pairs}",
-            "test_a_prefix",
+            "test_a_prefix[repvgg / timm]",
         ),
     ),
 ]

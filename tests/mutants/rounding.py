@@ -13,21 +13,43 @@ UNDERFLOW = "tests/test_underflow.py"
 ROUND = edits(
     "reparam/rounding.py",
     ROUNDING,
-    ("overflow to infinity", "if values.max(initial=0.0) <= reach and", "if True or"),
-    ("overflow of negative numbers", " and values.min(initial=0.0) >= -reach:", ":"),
-    ("overflow from the limit on", "reach = FORMATS[dtype].reach", "reach = FORMATS[dtype].limit"),
+    (
+        "overflow to infinity",
+        "if values.max(initial=0.0) <= reach and",
+        "if True or",
+        "test_the_largest_number_is_the_limit_and_half_a_unit_more_overflows",
+    ),
+    (
+        "overflow of negative numbers",
+        " and values.min(initial=0.0) >= -reach:",
+        ":",
+        "test_the_largest_number_is_the_limit_and_half_a_unit_more_overflows",
+    ),
+    (
+        "overflow from the limit on",
+        "reach = FORMATS[dtype].reach",
+        "reach = FORMATS[dtype].limit",
+        "test_the_largest_number_is_the_limit_and_half_a_unit_more_overflows",
+    ),
     (
         "the limit of every format odd",
         "math.nextafter(tie, 0) if self.limit / unit % 2 else tie",
         "math.nextafter(tie, 0)",
+        "test_the_largest_number_is_the_limit_and_half_a_unit_more_overflows",
     ),
     (
         "the limit of every format even",
         "math.nextafter(tie, 0) if self.limit / unit % 2 else tie",
         "tie",
+        "test_the_largest_number_is_the_limit_and_half_a_unit_more_overflows",
     ),
     ("float8_e4m3fn with infinity", "FloatFormat(4, -6, 448.0)", "FloatFormat(4, -6, 240.0)"),
-    ("float8_e5m2 of four digits", "FloatFormat(3, -14, 57344.0)", "FloatFormat(4, -14, 57344.0)"),
+    (
+        "float8_e5m2 of four digits",
+        "FloatFormat(3, -14, 57344.0)",
+        "FloatFormat(4, -14, 57344.0)",
+        "test_the_largest_number_is_the_limit_and_half_a_unit_more_overflows",
+    ),
     (
         "float16 rounded twice",
         "return values.astype(dtype)",
@@ -50,18 +72,35 @@ ROUND = edits(
         "return values.astype(dtype)",
         "return np.where(np.abs(values) < FORMATS[dtype].smallest_normal, 0, values).astype(dtype)",
     ),
-    ("exponent one too large", "        exponent -= 1\n", "        pass\n"),
-    ("index of an overflow within the slab", "[i + first * (axis == 0) for", "[i for"),
+    (
+        "exponent one too large",
+        "        exponent -= 1\n",
+        "        pass\n",
+        "test_nearest_rounds_rationals",
+    ),
+    (
+        "index of an overflow within the slab",
+        "[i + first * (axis == 0) for",
+        "[i for",
+        "test_an_overflow_names_tensor_index_value_and_limit",
+    ),
     (
         "zeros counted as lost",
         "int(np.count_nonzero(values[small])) - int(np.count_nonzero(kept))",
         "int(kept.size) - int(np.count_nonzero(kept))",
+        "test_values_that_became_zero_or_subnormal_are_counted",
     ),
-    ("zeros counted as subnormal", "(kept > 0) & (kept < form", "(kept >= 0) & (kept < form"),
+    (
+        "zeros counted as subnormal",
+        "(kept > 0) & (kept < form",
+        "(kept >= 0) & (kept < form",
+        "test_values_that_became_zero_or_subnormal_are_counted",
+    ),
     (
         "what rounds up to a normal number counted",
         "(kept > 0) & (kept < form.smallest_normal)",
         "kept > 0",
+        "test_values_that_became_zero_or_subnormal_are_counted[bfloat16]",
     ),
 ) + edits(
     "reparam/rounding.py",
@@ -126,22 +165,35 @@ SETTLED = (
         "reparam/exact.py",
         EXACT,
         ("root of 53 bits", "_ROOT_BITS = 400", "_ROOT_BITS = 53"),
-        ("total cancellation", "np.abs(shifted) <= size * 2.0**-40", "np.abs(shifted) < 0"),
-        ("float64 biases not settled", "doubtful[:] = True", "pass"),
+        (
+            "total cancellation",
+            "np.abs(shifted) <= size * 2.0**-40",
+            "np.abs(shifted) < 0",
+            "test_biases_that_cancel_to_nothing",
+        ),
+        (
+            "float64 biases not settled",
+            "doubtful[:] = True",
+            "pass",
+            "test_a_float64_bias_a_hair_beside_a_tie",
+        ),
         (
             "float64 ties not settled",
             "doubtful = np.abs(left - unit) <= unit * 2.0**-20",
             "doubtful = left < 0",
+            "test_float64_ties_that_only_eps_decides",
         ),
         (
             "float64 ties below a power of two not settled",
             "doubtful |= np.abs(left - unit / 2) <= unit * 2.0**-20",
             "",
+            "test_float64_ties_that_only_eps_decides",
         ),
         (
             "overflow on the way",
             "doubtful |= ~((np.abs(flat) > _SMALL) & (np.abs(flat) < 1 / _SMALL))",
             "",
+            "test_float64_kernels_beyond_what_products_can_carry",
         ),
     )
     + edits(
@@ -152,7 +204,12 @@ SETTLED = (
             "nearest(exact, form) or math.copysign(form.smallest / 4, exact.numerator)",
             "nearest(exact, form)",
         ),
-        ("zero and too small the same", "    if not exact:\n        return 0.0\n", ""),
+        (
+            "zero and too small the same",
+            "    if not exact:\n        return 0.0\n",
+            "",
+            "test_a_bias_that_cancels_is_zero_and_one_that_nearly_does_became_zero",
+        ),
     )
     + edits(
         "reparam/exact.py",

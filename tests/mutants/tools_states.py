@@ -237,11 +237,6 @@ MUTANTS = [
         "reparam/testing/states.py",
         STATES,
         (
-            "another spelling's state dict",
-            'return "" if claimed ==',
-            'return "" if True or claimed ==',
-        ),
-        (
             "the first layout of blocks taken",
             "        if not reason:\n            return site\n",
             "        return site\n",
@@ -255,6 +250,24 @@ MUTANTS = [
             "statistics for another eps",
             "maker = Maker(rng, eps, keras=",
             "maker = Maker(rng, 0.0, keras=",
+        ),
+    ),
+    *edits(
+        "reparam/testing/states.py",
+        "tests/test_state_dicts.py::test_where_nothing_drawn_is_claimed_what_is_known_to_be_is_given",
+        (
+            "no state dict that is known to do",
+            "least, np.random.default_rng(_KNOWN), eps))",
+            "least, rng, eps))",
+        ),
+    ),
+    *edits(
+        "reparam/testing/states.py",
+        "tests/test_state_dicts.py::test_a_state_dict_of_another_spelling_is_told",
+        (
+            "another spelling's state dict",
+            'return "" if claimed ==',
+            'return "" if True or claimed ==',
         ),
     ),
 ]

@@ -115,6 +115,18 @@ CHANNELS = edits(
     "reparam/channels.py",
     LINES,
     (
+        "factors tell nothing",
+        "return count if count > 1 else None",
+        "return None",
+        "test_a_factor_per_channel_tells_how_many_come_in",
+    ),
+    (
+        "a single factor taken for a single channel",
+        "return count if count > 1 else None",
+        "return count",
+        "test_a_single_factor_tells_nothing",
+    ),
+    (
         "inputs taken for outputs",
         "if told is None and any(copies(t) for _, t in terms):",
         "if told is None:",
