@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from reparam.algebra import concat_branches, merge_sequential, sum_branches
-    from reparam.checkpoint import open_checkpoint
     from reparam.errors import (
         BorderError,
         CheckpointError,
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
         ShapeError,
         VerificationError,
     )
+    from reparam.file_formats import open_checkpoint
     from reparam.fusing import fuse
     from reparam.geometry import dilate_kernel, pad_kernel
     from reparam.layers import average_pool, channel_scale, fuse_conv_bn, identity_kernel
@@ -45,7 +45,6 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "algebra": ("concat_branches", "merge_sequential", "sum_branches"),
-    "checkpoint": ("open_checkpoint",),
     "errors": (
         "BorderError",
         "CheckpointError",
@@ -59,6 +58,7 @@ _HOMES = {
         "ShapeError",
         "VerificationError",
     ),
+    "file_formats": ("open_checkpoint",),
     "fusing": ("fuse",),
     "geometry": ("dilate_kernel", "pad_kernel"),
     "layers": ("average_pool", "channel_scale", "fuse_conv_bn", "identity_kernel"),

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reparam.blocks import fuse_block
-from reparam.checkpoint import Form, Rewrite, find_format
+from reparam.checkpoint import Form, Rewrite
 from reparam.environment import check_environment
 from reparam.errors import CheckpointError, PlanError, ReparamError, VerificationError
+from reparam.file_formats import find_format
 from reparam.planning import graph_lines, make_hints, plan_reader
 from reparam.plans import MODEL_CONFIG, Settings
 from reparam.report import FuseReport

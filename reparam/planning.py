@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reparam.binding import bind
-from reparam.checkpoint import Hints, open_checkpoint
+from reparam.checkpoint import Hints
 from reparam.errors import DeployFormError, PlanError
+from reparam.file_formats import open_checkpoint
 from reparam.parsing import parse
 from reparam.plans import MODEL_CONFIG, Binding, Plan, Settings, check_settings
 from reparam.recipe_plan import plan_tensors

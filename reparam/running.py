@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from reparam.checkpoint import Hints, config_beside, open_checkpoint
+from reparam.checkpoint import Hints, config_beside
 from reparam.deploy_form import DeployForm
-from reparam.dyadic import draw, dyadic_image, dyadic_tensors
+from reparam.dyadic import dyadic_tensors
+from reparam.dyadic_numbers import draw, dyadic_image
 from reparam.errors import RunError
+from reparam.file_formats import open_checkpoint
 from reparam.rounding import FORMATS
 from reparam.run_report import Check, RunReport
 

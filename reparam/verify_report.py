@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reparam.grades import Grade, arithmetic
+from reparam.grades import Grade
 from reparam.plans import MODEL_CONFIG
-from reparam.rounding import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -157,59 +156,9 @@ class VerifyReport:
 
     def __str__(self) -> str:
         """Return the report for a person."""
-        lines = [self._head(), self._counts()]
-        for cause, names in self.causes.items():
-            lines.append(f"AFTER was fused {cause} ({_some(names)})")
-        shown = FEW if self.causes else SHOWN
-        lines += [f"  {d.name}: {d.what}" for d in self.problems[:shown]]
-        if len(self.problems) > shown:
-            lines.append(f"  … and {len(self.problems) - shown} more (--json lists all)")
-        lines += [f"note: {note}" for note in self.notes]
-        lines += _table(self.blocks)
-        if self.blocks:
-            lines.append(f"C: {MEANING}")
-        if self.blocks and math.isfinite(self.rho):
-            share = f"{self.network:.2g} of their worst-case range (the sum of rho, compounded)"
-            lines.append(f"network: outputs differ by at most {share}, {NETWORK}")
-        if self.renamed:
-            old, new = next(iter(self.renamed.items()))
-            lines.append(
-                f"paired by value, since names differ: {len(self.renamed)} layers and tensors "
-                f"({old} is {new}, …); {RENAMED}"
-            )
-        lines += [f"assumed {fact}" for fact in self.plan.assumed]
-        lines.append(f"not covered: {self.not_covered}")
-        return "\n".join(lines)
+        from reparam.verify_text import report_text  # noqa: PLC0415  texts are a layer above
 
-    def _head(self) -> str:
-        grade, before, after = self.grade, self.before, self.after
-        if grade is Grade.DIFFERENT:
-            return f"{grade}: {after} is not shown to compute what {before} does"
-        head = f"{grade}: {after} computes the same function as {before}"
-        narrow = {b.dtype: None for b in self.blocks if FORMATS[b.dtype].digits < SINGLE}
-        head += "".join(f", rounded to {dtype}" for dtype in narrow)
-        if self.untouched and self.untouched == len(self.blocks):
-            head += "; both hold the train form, nothing is fused"
-        if grade is not Grade.WITHIN:
-            return head
-        within = [block for block in self.blocks if block.grade is grade]
-        largest = max(block.rho for block in within)
-        head += f" up to arithmetic in {arithmetic(within[0].dtype)}, largest rho {largest:.2g}"
-        if self.over and self.max_rho is None:
-            return f"{head}. To accept it, say --max-rho"
-        return f"{head}, more than --max-rho {self.max_rho:g}" if self.over else head
-
-    def _counts(self) -> str:
-        grades = [block.grade for block in self.blocks]
-        each = ", ".join(f"{grades.count(g)} {g}" for g in Grade if g in grades)
-        more = [
-            (self.untouched, "blocks still in train form"),
-            (len(self.converted), "tensors rounded to another dtype (in no bound)"),
-            (len(self.counters), "counters of training ignored"),
-            (len(self.extra), "extra tensors"),
-        ]
-        counts = [f"{self.copied} tensors copied", *(f"{n} {what}" for n, what in more if n)]
-        return "; ".join([f"{len(grades)} blocks: {each}"] * bool(grades) + [", ".join(counts)])
+        return report_text(self)
 
 
 def entry_text(entry: Entry) -> str:
@@ -228,34 +177,6 @@ def place_text(entry: Entry) -> str:
 def off_text(block: Certificate) -> str:
     """Say how many numbers of a block are beyond rounding."""
     return f"{block.off} of its {block.numbers} numbers are beyond rounding"
-
-
-HEADS = ("block", "grade", "beyond rounding", "C", "rho", "worst number", "ulp", "of its terms")
-
-
-def _table(blocks: tuple[Certificate, ...]) -> list[str]:
-    """Return a line per block; of very many, the worst ones."""
-    shown = blocks
-    if len(blocks) > MOST_ROWS:
-        shown = tuple(sorted(blocks, key=lambda b: (-b.grade, -b.rho))[:MOST_ROWS])
-    rows = [HEADS, *(_row(block) for block in shown)] if shown else []
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADS))] if rows else []
-    lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
-    if len(blocks) > len(shown):
-        lines.append(f"… and {len(blocks) - len(shown)} more blocks, none worse (--json lists all)")
-    return lines
-
-
-def _row(block: Certificate) -> tuple[str, ...]:
-    off = f"{block.off} of {block.numbers}" if block.numbers else ""
-    head = (block.name, str(block.grade), off, f"{block.bound:.2g}", f"{block.rho:.2g}")
-    worst = block.worst
-    if worst is None:
-        return *head, "", "", ""
-    tensor = worst.tensor.removeprefix(f"{block.name}.")
-    place = f"{tensor}[{', '.join(map(str, worst.index))}]"
-    numbers = f"{worst.found:.9g} for {worst.expected:.9g}"
-    return *head, f"{place} {numbers}", f"{worst.ulp:.2g}", f"{worst.relative:.1g}"
 
 
 def _block(block: Certificate) -> dict[str, Any]:
@@ -286,33 +207,14 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 1} more blocks" if len(names) > 1 else ""
-    return f"{names[0]}{more}"
-
-
-SINGLE = 24
-"""Significant bits of float32; what is stored with fewer is worth a word."""
-
 MOST_EXPONENT = 700.0
 """Beyond it float64 has no powers of e."""
-
-SHOWN = 10
-FEW = 3
-MOST_ROWS = 200
-
-MEANING = (
-    "for inputs within ±1 no output of the block differs by more; rho: C relative to the block's "
-    "range"
-)
 
 NETWORK = (
     "in exact arithmetic, for every graph that joins these blocks, each used once, by sums, "
     "concatenations, max and average pools and activations that keep 0 and have bounded slope "
     "(ReLU, SiLU, GELU, tanh)"
 )
-
-RENAMED = "their order is compared only where numbers in the names tell it"
 
 _BEYOND = "SE gates, attention and softmax; the order in which a machine adds up"
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from reparam.arrays import ArrayReader
 from reparam.binding import bind
-from reparam.checkpoint import Hints, config_beside, open_checkpoint
+from reparam.checkpoint import Hints, config_beside
 from reparam.comparison import Comparison
 from reparam.environment import check_environment
 from reparam.errors import DeployFormError, PlanError
+from reparam.file_formats import open_checkpoint
 from reparam.pairing import pair_up
 from reparam.planning import make_hints, plan_reader
 from reparam.plans import Plan, Settings

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from reparam import operations as ops
 from reparam.checkpoint import TensorInfo
-from reparam.dyadic import draw, dyadic_image, dyadic_tensors, variances
+from reparam.dyadic import dyadic_tensors
+from reparam.dyadic_numbers import draw, dyadic_image, variances
 from reparam.fold import Folder
 from reparam.plans import Settings
 from reparam.recipe_plan import plan_tensors

@@ -22,12 +22,12 @@ LAYERS = [
     ["errors", "console", "digest", "padding", "layouts", "quantised", "random_bits"],
     # the algebra: NumPy arrays, no names of tensors
     ["linear", "keras_names"],
-    ["geometry", "norm", "rounding"],
+    ["geometry", "norm", "rounding", "dyadic_numbers"],
     ["layers", "exact", "windows", "environment"],
     ["algebra"],
     # names and shapes, no arrays
     ["checkpoint", "expression", "operations"],
-    ["modules", "recipe", "frames"],
+    ["modules", "recipe", "frames", "file_formats"],
     ["patterns", "diagnose", "channels", "parsing"],
     ["resolve", "recipe_toml"],
     ["trial", "plans", "library"],
@@ -54,7 +54,7 @@ LAYERS = [
     ["explain"],
     # whole files
     ["report", "verify_report", "run_report", "blocks"],
-    ["comparison"],
+    ["comparison", "verify_text"],
     ["fusing", "state_dict", "verifying", "running"],
     ["__init__"],
     ["commands"],
@@ -74,7 +74,7 @@ TOOL_LAYERS = [
 
 LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row}
 
-UPWARD = {("plans", "report"), ("plans", "plan_json")}
+UPWARD = {("plans", "report"), ("plans", "plan_json"), ("verify_report", "verify_text")}
 """Imports inside a method of a record that hands over to a layer above."""
 
 ALGEBRA = {"linear", "geometry", "norm", "rounding", "layers", "exact", "windows", "algebra"}

@@ -16,9 +16,18 @@ COVERED = [
     *("linear", "geometry", "norm", "rounding", "exact", "layers", "windows", "algebra"),
     *("layouts", "padding", "keras_names", "fold", "state_dict", "strided", "neutral", "proof"),
     *("certificate", "grades", "bounds", "stored", "comparison", "verifying", "verify_report"),
+    "verify_text",
     *("pairing", "similar", "name_order", "prefix", "tensor_bytes", "arrays", "random_bits"),
     *("edits", "layer_mistakes", "branch_mistakes", "mistakes", "fits", "narrow", "explain"),
-    *("environment", "quantised", "dyadic", "running", "run_report", "deploy_form"),
+    *(
+        "environment",
+        "quantised",
+        "dyadic",
+        "dyadic_numbers",
+        "running",
+        "run_report",
+        "deploy_form",
+    ),
 ]
 """Modules of `reparam` whose public functions need mutants, as do `testing` and the adapters."""
 

@@ -24,8 +24,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
-from reparam.checkpoint import Form, Hints, Reader, Rewrite, TensorInfo, Writer, open_checkpoint
+from reparam.checkpoint import Form, Hints, Reader, Rewrite, TensorInfo, Writer
 from reparam.errors import CheckpointError
+from reparam.file_formats import open_checkpoint
 from reparam_adapters import safetensors as adapter
 from reparam_adapters import safetensors_header
 from reparam_adapters.atomic import AtomicFile
@@ -214,7 +215,7 @@ def test_bfloat16_is_read_without_ml_dtypes_preloaded(path):
     code = """if True:
         import sys
         from pathlib import Path
-        from reparam.checkpoint import open_checkpoint
+        from reparam.file_formats import open_checkpoint
         with open_checkpoint(Path(sys.argv[1])) as reader:
             reader.read("full")
             assert "ml_dtypes" not in sys.modules

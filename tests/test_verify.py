@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 import reparam
-from reparam import PlanError, fuse_state_dict, verify, verify_report
+from reparam import PlanError, fuse_state_dict, verify, verify_text
 from reparam.certificate import Grade
 from reparam.cli import main
 from reparam.recipe_toml import recipe_of_lines
@@ -563,14 +563,14 @@ def test_long_lists_are_cut(monkeypatch):
     assert [block.name for block in report.blocks] == [f"{n}.conv" for n in range(30)]
     assert report.causes == {}
     text = str(report)
-    assert text.count("conv.weight: ") + text.count("conv.bias: ") <= verify_report.SHOWN
-    assert f"… and {len(report.problems) - verify_report.SHOWN} more (--json lists all)" in text
-    assert len(report.as_dict()["differences"]) == len(report.differences) > verify_report.SHOWN
-    monkeypatch.setattr(verify_report, "MOST_ROWS", 4)
+    assert text.count("conv.weight: ") + text.count("conv.bias: ") <= verify_text.SHOWN
+    assert f"… and {len(report.problems) - verify_text.SHOWN} more (--json lists all)" in text
+    assert len(report.as_dict()["differences"]) == len(report.differences) > verify_text.SHOWN
+    monkeypatch.setattr(verify_text, "MOST_ROWS", 4)
     rows = [line.split()[0] for line in str(report).splitlines() if " of 10 " in line]
     assert rows == ["5.conv", "6.conv", "7.conv", "8.conv"]
     assert "… and 26 more blocks, none worse (--json lists all)" in str(report)
-    monkeypatch.setattr(verify_report, "MOST_ROWS", 30)
+    monkeypatch.setattr(verify_text, "MOST_ROWS", 30)
     assert "more blocks, none worse" not in str(report)
 
 

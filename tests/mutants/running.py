@@ -165,7 +165,7 @@ MUTANTS = [
         ("noise of one sign", "/ 2.0**30 - 1", "/ 2.0**31"),
     ),
     *edits(
-        "reparam/dyadic.py",
+        "reparam/dyadic_numbers.py",
         DYADIC,
         (
             "eps left out of the variance",
@@ -183,6 +183,10 @@ MUTANTS = [
             "root = 2.0 * 2.0 ** (exponent // 2)",
             "test_train_form_and_fused_form_are_equal[super-gradients-qarepvgg / YOLO-NAS-Pose]",
         ),
+    ),
+    *edits(
+        "reparam/dyadic.py",
+        DYADIC,
         (
             "scale without the root",
             "self.put(op.weight, gain * root)",
@@ -298,7 +302,7 @@ MUTANTS = [
         ("bias dropped", "made[carriers[0]] = bias", "pass"),
     ),
     *edits(
-        "reparam/dyadic.py",
+        "reparam/dyadic_numbers.py",
         DYADIC_TESTS,
         (
             "images of positive numbers only",

@@ -154,14 +154,18 @@ MUTANTS = [
         ("infinity in JSON", "return value if math.isfinite(value) else None", "return value"),
     ),
     *edits(
-        "reparam/verify_report.py",
+        "reparam/verify_text.py",
         f"{VERIFY}::test_long_lists_are_cut",
         (
             "the best blocks are shown",
             "key=lambda b: (-b.grade, -b.rho)",
             "key=lambda b: (b.grade, b.rho)",
         ),
-        ("all differences are shown", "for d in self.problems[:shown]]", "for d in self.problems]"),
+        (
+            "all differences are shown",
+            "for d in report.problems[:shown]]",
+            "for d in report.problems]",
+        ),
     ),
     *edits(
         "reparam/verify_report.py",
