@@ -22,21 +22,25 @@ if TYPE_CHECKING:
 class ArrayReader:
     """NumPy arrays by name, with PyTorch's names and axes; see `reparam.checkpoint.Reader`.
 
+    Args:
+        arrays: The tensors.
+        label: What messages call them; the reader's `path`, although there is no such file.
+
     Raises:
         CheckpointError: A name is no text.
     """
 
-    path = Path("state dict")
     layout = "torch"
     graph = None
 
-    def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], label: str = "state dict") -> None:
+        self.path = Path(label)
         given: Mapping[Any, Any] = arrays  # from callers without a type checker
         for name in given:
             if not isinstance(name, str):
                 raise CheckpointError(
-                    f"{self.path}: a tensor is called {name!r}, a {type(name).__name__}. Expected "
-                    "names; use those of the model's state_dict()."
+                    f"{self.path}: a tensor is called {name!r}, of type {type(name).__name__}. "
+                    "Expected names; use those of the model's state_dict()."
                 )
         self._arrays = {name: np.asarray(values) for name, values in arrays.items()}
         self.tensors: Mapping[str, TensorInfo] = MappingProxyType(

@@ -15,7 +15,7 @@ from reparam.diagnose import explain_norm
 from reparam.errors import PlanError
 from reparam.expression import layers
 from reparam.frames import frame, kernel_shape
-from reparam.modules import NORM_TRAINING, ModuleIndex
+from reparam.modules import NORM_TRAINING, ModuleIndex, only_for_training
 from reparam.patterns import join, natural
 from reparam.plans import MODEL_CONFIG, Fusion, Plan, Skipped, Write
 from reparam.resolve import resolve
@@ -87,7 +87,7 @@ def bind(
         name
         for path in layer_paths
         for name in index.under(path)
-        if name not in accounted and name.rpartition(".")[2] not in NORM_TRAINING
+        if name not in accounted and not only_for_training(name)
     }
     return Plan(
         source=source,

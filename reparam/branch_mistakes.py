@@ -107,13 +107,18 @@ def neighbours(fusion: Fusion, fusions: Sequence[Fusion]) -> Edits:
         key=lambda i: (abs(i - here), i),
     )
     mine = _norm_list(fusion.op)
-    widths = [_width(norm) for norm in mine]
     blocks = [(fusions[i].name, fusions[i].op) for i in others]
-    alike = [(name, op) for name, op in blocks if [_width(n) for n in _norm_list(op)] == widths]
-    if len(mine) > 1:
-        for name, op in alike[:MOST_NEIGHBOURS]:
-            new = dict(zip(mine, _norm_list(op), strict=True))
-            yield f"with the norms of block {name!r}", _with_norms(fusion.op, new)
+    block, bare = fusion.binding.block, _bare_norms(fusion.op)
+    counterparts = [
+        (i, _counterparts(mine, block, _norm_list(fusions[i].op), fusions[i].binding.block))
+        for i in others
+    ]
+    for i, new in [(i, new) for i, new in counterparts if len(new) > 1][:MOST_NEIGHBOURS]:
+        text = f"with the norms of block {fusions[i].name!r}"
+        yield text, _with_norms(fusion.op, new)
+        behind = {norm: other for norm, other in new.items() if norm not in bare}
+        if behind and len(behind) < len(new):
+            yield f"{text} behind its convolutions", _with_norms(fusion.op, behind)
     for place, norm in enumerate(mine[:MOST_NEIGHBOURS]):
         there = [
             (other, i != place)
@@ -129,6 +134,33 @@ def neighbours(fusion: Fusion, fusions: Sequence[Fusion]) -> Edits:
     equal = [(name, op) for name, op in blocks if kernel_shape(op) == shape]
     for name, op in equal[:MOST_NEIGHBOURS]:
         yield f"from the tensors of block {name!r}", op
+
+
+def _counterparts(
+    mine: list[ops.NormOp], block: str, theirs: list[ops.NormOp], other: str
+) -> dict[ops.NormOp, ops.NormOp]:
+    """Return the norms of another block that have the same names in it, or all in order.
+
+    Branches that the other block lacks, such as the identity where channels change, keep theirs.
+    """
+    widths = [_width(norm) for norm in mine]
+    if [_width(norm) for norm in theirs] == widths:
+        return dict(zip(mine, theirs, strict=True))
+    names = {path(norm).removeprefix(f"{other}."): norm for norm in theirs}
+    pairs = ((norm, names.get(path(norm).removeprefix(f"{block}."))) for norm in mine)
+    return {norm: new for norm, new in pairs if new is not None and _width(new) == _width(norm)}
+
+
+def _bare_norms(op: Operation) -> set[ops.NormOp]:
+    """Return the norms of branches without a convolution: of identities."""
+    return {
+        leaf
+        for total, _ in sums(op)
+        for _, branch in total.terms
+        if not any(isinstance(leaf, ops.ConvOp) for leaf in ops.leaves(branch))
+        for leaf in ops.leaves(branch)
+        if isinstance(leaf, ops.NormOp)
+    }
 
 
 def _norm_list(op: Operation) -> list[ops.NormOp]:

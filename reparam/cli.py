@@ -194,7 +194,7 @@ def _add_common(command: argparse.ArgumentParser) -> None:
         "--input-size",
         type=size,
         metavar="HxW",
-        help="pixels of the input, for Keras nets with strided 'same' padding",
+        help="pixels of the input: for Keras nets with strided 'same' padding, and for --run",
     )
     command.add_argument(
         "--config",

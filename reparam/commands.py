@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import reparam
-from reparam.console import printable
+from reparam.console import counted, printable
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -91,7 +91,12 @@ def verify(options: Namespace) -> int:
     )
     if not options.json:
         _print(str(report))
-    ran = _run(options, report) if options.run else None
+    try:
+        ran = _run(options, report) if options.run else None
+    except reparam.ReparamError:
+        if options.json:  # what was found on the way is not lost
+            _print_json(report.as_dict() | {"ok": False, "run": None})
+        raise
     if options.json:
         run = {} if ran is None else {"ok": report.ok and ran.ok, "run": ran.as_dict()}
         _print_json(report.as_dict() | run)
@@ -165,7 +170,7 @@ def _print_plan(found: Plan) -> None:
     from reparam.report import FUSION_HEADS, fusion_rows, remarks  # noqa: PLC0415  as above
 
     _table(FUSION_HEADS, fusion_rows(found), title=f"{found.source}: {len(found.fusions)} fusions")
-    _print("\n".join([f"{len(found.copies)} tensors copied", *remarks(found)]))
+    _print("\n".join([f"{counted(len(found.copies), 'tensor')} copied", *remarks(found)]))
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reparam import operations as ops
-from reparam.arrays import ArrayReader
 from reparam.certificate import certify
 from reparam.errors import NumericError, ReparamError, VerificationError
-from reparam.grades import Certificate, Grade
+from reparam.grades import Certificate, Grade, broken
 from reparam.modules import ModuleIndex
 from reparam.neutral import not_neutral
 from reparam.pairing import Pair
@@ -19,12 +18,11 @@ from reparam.proof import FoldCheck
 from reparam.rounding import FORMATS, round_to
 from reparam.similar import plain_op
 from reparam.slabs import BlockReader
-from reparam.tensor_bytes import PIECE, digest, same_bytes
-from reparam.verify_report import Difference, VerifyReport, entry_text, off_text, place_text
+from reparam.tensor_bytes import same_bytes
+from reparam.verify_report import Difference, VerifyReport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from reparam.checkpoint import Reader
     from reparam.pairing import Pairing
@@ -45,6 +43,7 @@ class Comparison:
         self.index = ModuleIndex(old.tensors)
         self.blocks: list[Certificate] = []
         self.problems: list[Difference] = []
+        self.uncertified: list[str] = []
         self.converted: list[str] = []
         self.notes = [] if plan.fusions else list(plan.notes)
         self.unexplained: list[tuple[int, Pair]] = []
@@ -63,7 +62,8 @@ class Comparison:
                 self._block(pair)
         self._explain()
         self._copies(pairing.copies)
-        if pairing.missing and any(name.endswith(".running_var") for name in pairing.extra):
+        unknown = any(name.endswith(".running_var") for name in pairing.extra)
+        if unknown and (pairing.lost or pairing.missing):
             self.notes.append(
                 "the second file holds norms under names that no recipe knows; write one for it "
                 "and give it with --recipe, see docs/recipes.md"
@@ -74,9 +74,13 @@ class Comparison:
                 "and the shape of another one: they were told apart by their numbers, so an "
                 "exchange shows only as far as the names tell it"
             )
-        alone = dict.fromkeys(pairing.missing, MISSING) | dict.fromkeys(pairing.extra, EXTRA)
-        for name, what in (pairing.misshapen | alone | pairing.disordered).items():
+        lost = {block: (kernel, MISSING) for block, kernel in pairing.lost.items()}
+        for block, (name, what) in (pairing.misshapen | lost).items():
+            self.blocks.append(broken(block, what))
             self.problems.append(Difference(name, what))
+        alone = dict.fromkeys(pairing.missing, MISSING) | dict.fromkeys(pairing.extra, EXTRA)
+        for name, what in (alone | pairing.disordered).items():
+            self._uncertified(name, what)
 
     def _copies(self, copies: list[tuple[str, str]]) -> None:
         names = dict(copies)
@@ -84,6 +88,7 @@ class Comparison:
         for before, after in copies:
             if same_bytes(self.old, before, self.new, after):
                 self.copied += 1
+                self._finite(before)
             elif before == after and (path := self._layer(before, names)):
                 layers[path] = None
             else:
@@ -92,17 +97,18 @@ class Comparison:
             self._plain(path)
 
     def report(
-        self, pairing: Pairing, before: str, after: str, max_rho: float | None
+        self,
+        pairing: Pairing,
+        before: str,
+        after: str,
+        digests: Mapping[str, str],
+        max_rho: float | None,
     ) -> VerifyReport:
         """Return what was found."""
         return VerifyReport(
             before=before,
             after=after,
-            digests={
-                side: _file_digest(reader.path)
-                for side, reader in (("before", self.old), ("after", self.new))
-                if reader.path is not ArrayReader.path
-            },
+            digests=digests,
             plan=self.plan,
             blocks=tuple(self.blocks),
             fused=self.fused,
@@ -113,6 +119,7 @@ class Comparison:
             extra=tuple(pairing.extra),
             renamed=pairing.renamed,
             problems=tuple(self.problems),
+            uncertified=tuple(self.uncertified),
             notes=tuple(self.notes),
             max_rho=max_rho,
         )
@@ -169,10 +176,11 @@ class Comparison:
         """
         if not self.unexplained:
             return
-        from reparam.explain import explain, relative  # noqa: PLC0415  only for files that differ
+        from reparam.explain import explain, relative, settle  # noqa: PLC0415  where files differ
 
         failed = skipped = 0
-        causes: dict[str, None] = {}
+        found: dict[int, dict[str, float]] = {}
+        likely: set[str] = set()
         for place, pair in sorted(self.unexplained, key=lambda x: self.blocks[x[0]].numbers):
             block, fusion = self.blocks[place], pair.fusion
             assert fusion is not None
@@ -183,20 +191,20 @@ class Comparison:
             if failed == MOST_FAILED:
                 skipped += 1
                 continue
-            cause = explain(
+            causes = explain(
                 fusion,
                 self.plan.fusions,
                 self.old.read,
                 self.new.read,
                 after_op=pair.after,
                 right=block,
-                likely=causes,
+                likely=likely,
             )
-            failed += cause is None
-            if cause is not None:
-                cause = relative(cause, fusion)
-                causes.setdefault(cause)
-                self.blocks[place] = replace(block, cause=cause)
+            failed += not causes
+            found[place] = {relative(cause, fusion): rest for cause, rest in causes.items()}
+            likely.update(found[place])
+        for place, cause in settle(found).items():
+            self.blocks[place] = replace(self.blocks[place], cause=cause)
         if skipped:
             self.notes.append(
                 f"no known mistake explains {failed} blocks; {skipped} more were not tried"
@@ -209,21 +217,33 @@ class Comparison:
             what = "changed: a tensor no fusion reads must be copied byte for byte"
             if was != now:
                 what = f"shape {list(now.shape)} {now.dtype}, was {list(was.shape)} {was.dtype}"
-            self.problems.append(Difference(after, what))
+            self._uncertified(after, what)
             return
         values, stored = self.old.read(before).astype(np.float64), self.new.read(after)
         try:
             wanted = round_to(values, now.dtype, before)
         except NumericError as error:
-            self.problems.append(Difference(after, str(error)))
+            self._uncertified(after, str(error))
             return
         if np.array_equal(wanted, stored):
             self.converted.append(after)
+            self.uncertified.append(after)
             return
         index = tuple(int(i) for i in np.argwhere(~(wanted == stored))[0])
-        self.problems.append(
-            Difference(after, f"{after}{list(index)} is {stored[index]!s}, was {wanted[index]!s}")
-        )
+        place = f"{list(index)} " if index else ""
+        self._uncertified(after, f"{place}is {stored[index]!s}, was {wanted[index]!s}")
+
+    def _finite(self, name: str) -> None:
+        """Note a tensor that makes outputs NaN or infinite, although in both files alike."""
+        dtype = self.old.tensors[name].dtype
+        if dtype in FORMATS and not np.isfinite(self.old.read(name).astype(np.float64)).all():
+            self.notes.append(f"{name} holds NaN or infinity, in both files alike")
+            self.uncertified.append(name)
+
+    def _uncertified(self, name: str, what: str) -> None:
+        """Note a difference that is in no block's certificate."""
+        self.problems.append(Difference(name, what))
+        self.uncertified.append(name)
 
 
 def _difference(pair: Pair, found: Certificate, after: BlockReader) -> Difference:
@@ -238,18 +258,13 @@ def _difference(pair: Pair, found: Certificate, after: BlockReader) -> Differenc
         name = pair.fusion.bias.name
         what.append(f"missing: {name}, which {pair.name} should have; zeros were compared")
     if found.reason:
-        what.append(place_text(found.worst))
+        what.append(found.worst.seen)
     else:
-        what += [entry_text(found.worst), off_text(found)]
+        what += [str(found.worst), found.share]
     norm = ops.conv_norm_pair(pair.after)
     if norm is not None and (active := not_neutral(norm[1], after)):
         what.append(f"{', '.join(active)} not neutral, so the norm was folded in")
     return Difference(found.worst.tensor, "; ".join(what))
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return digest(iter(lambda: file.read(PIECE), b""))
 
 
 FEW = 0.3

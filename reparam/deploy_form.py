@@ -9,8 +9,9 @@ import numpy as np
 from reparam import operations as ops
 from reparam.errors import RunError
 from reparam.fold import Folder
-from reparam.modules import NORM_TRAINING
+from reparam.modules import only_for_training
 from reparam.slabs import slabs
+from reparam.tensor_bytes import same_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +65,7 @@ class DeployForm:
             if "float" not in here[name].dtype:  # a counter that BEFORE may lack
                 made[name] = self.new.read(name)
         for name in made.keys() - here.keys():
-            if name.rpartition(".")[2] in NORM_TRAINING:
+            if only_for_training(name):
                 del made[name]
         odd = sorted(made.keys() ^ here.keys())
         if odd:
@@ -125,10 +126,9 @@ class DeployForm:
 
 
 def _unchanged(fusion: Fusion, old: Reader, new: Reader) -> bool:
-    """Whether AFTER holds a block in train form, number by number."""
+    """Whether AFTER holds a block in train form, byte for byte."""
     return all(
-        old.tensors[name] == new.tensors.get(name)
-        and np.array_equal(old.read(name), new.read(name), equal_nan=False)
+        name in new.tensors and same_bytes(old, name, new, name)
         for name in fusion.reads
-        if name.rpartition(".")[2] not in NORM_TRAINING
+        if not only_for_training(name)
     )

@@ -9,47 +9,45 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from reparam import operations as ops
 from reparam.certificate import certify
-from reparam.errors import ReparamError
-from reparam.fold import fold
-from reparam.frames import kernel_shape
-from reparam.grades import Certificate, Grade, arithmetic
+from reparam.grades import Certificate, Grade
 from reparam.mistakes import candidates, fitted_candidates
 from reparam.narrow import through
-from reparam.rounding import FORMATS
+from reparam.screen import Screen, proved
 from reparam.slabs import BlockReader
-from reparam.stored import Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Hashable, Mapping, Sequence
 
-    from reparam.linear import Array
     from reparam.mistakes import Candidate
     from reparam.operations import Operation, Read
     from reparam.plans import Fusion
 
-ALIKE = 1.5
+Key = TypeVar("Key", bound="Hashable")
+
+ALIKE = 4
 """Certificates of float32 arithmetic that differ by less say nothing about which is right."""
 
-CLEARLY = 0.5
-"""Part of the right fold's certificate that is left when a mistake explains the difference."""
+FAR = 32
+"""One that is so much larger belongs to no explanation, whatever the other blocks say."""
 
-NEAR = 64
-"""Units by which most weights may be off where a mistake is worth a full comparison."""
-
-ROWS = 8
-"""Output channels of a first look, at least."""
+VARIED = 4
+"""Channels with scales of their own that it takes to tell a constant from a rounding."""
 
 WORK = 1 << 16
 """Products of channels that trying candidates may take; wide sequences have many in a fold."""
 
 LEAST = 40
 """Candidates that are tried in any case: those in all layers of a block alike come first."""
+
+TINY = 2.0**-1074
+"""What stands for a certificate of 0 where its logarithm is needed."""
 
 MOST_NAMES = 3
 """Mistakes that are named at most, where they explain AFTER equally well."""
@@ -65,8 +63,8 @@ def explain(
     after_op: Operation | None = None,
     right: Certificate | None = None,
     likely: Collection[str] = (),
-) -> str | None:
-    """Name the known mistake that explains AFTER, or several that cannot be told apart.
+) -> dict[str, float]:
+    """Find the known mistakes that explain AFTER; `settle` says which are meant.
 
     Args:
         fusion: The block.
@@ -78,8 +76,9 @@ def explain(
         likely: What explains other blocks, with names as `relative` gives them; tried first.
 
     Returns:
-        What completes "AFTER was fused", e.g. `with eps=0.001`; None where no mistake fits, or the
-        right fold fits as well.
+        By what completes "AFTER was fused", e.g. `with eps=0.001`, what is left of C if that was
+        done, 0 if AFTER is reproduced to its last bits; the usual mistakes first. Nothing where no
+        mistake fits, or the right fold fits as well.
 
     Raises:
         NumericError: BEFORE holds values that cannot be fused.
@@ -87,36 +86,75 @@ def explain(
     before, after = BlockReader(before), BlockReader(after)
     target = after_op or fusion.after
     right = right or certify(fusion.name, fusion.op, before, target, after)
-    if right.grade <= Grade.ROUNDING or right.reason:
-        return None
-    screen = _Screen(fusion.op, target, after, right)
-
-    def fitting(some: Iterator[Candidate]) -> list[tuple[Certificate, Candidate]]:
-        fits: list[tuple[Certificate, Candidate]] = []
-        for candidate in filter(screen.passes, some):
-            for most in (1, None):  # the first slab rules out most of what is left
-                try:
-                    certificate = certify(
-                        fusion.name, candidate.op, candidate.read, target, after, most=most
-                    )
-                except ReparamError:
-                    break
-                if certificate.grade == Grade.DIFFERENT:
-                    break
-            else:
-                if _explains(certificate, right):
-                    fits.append((certificate, candidate))
-        return fits
-
+    within, varied = right.grade == Grade.WITHIN, scales(fusion.op, before) >= VARIED
+    if right.grade <= Grade.ROUNDING or right.reason or (within and not varied):
+        return {}
+    screen = Screen(fusion, target, after, right)
     every = candidates(fusion, fusions, before, after, target)
     tried = list(itertools.islice(every, max(WORK // work(fusion.op), LEAST)))
-    if known := fitting(c for c in tried if relative(c.text, fusion) in likely):
+    known = screen.fitting(c for c in tried if relative(c.text, fusion) in likely)
+    if varied and _any_proved(known):
         return _named(known)
-    found = fitting(iter(tried))
-    if not any(_proved(certificate) for certificate, _ in found):
-        exact = bool(found) or right.grade == Grade.WITHIN
-        found += fitting(fitted_candidates(fusion, before, after, target, exact=exact))
-    return _named(found) or through(fusion.op, before, target, after)
+    found = screen.fitting(tried)
+    if not found or (varied and not known and not _any_proved(found)):
+        exact = bool(found) or within
+        found += screen.fitting(fitted_candidates(fusion, before, after, target, exact=exact))
+    if found or within:
+        return _named(found)
+    return dict.fromkeys(through(fusion.op, before, target, after), math.inf)
+
+
+def settle(found: Mapping[Key, Mapping[str, float]]) -> dict[Key, str]:
+    """Choose what to say of each block, when all are known.
+
+    What explains most blocks is meant in each of them. If several explain as many, those whose
+    certificates are alike on the whole: of n blocks, by a factor of `ALIKE**sqrt(n)`, as chance
+    alone makes each of them smaller or larger.
+
+    Args:
+        found: What `explain` returned for each block, with names as `relative` gives them.
+
+    Returns:
+        What completes "AFTER was fused"; empty where nothing explains a block.
+
+    Example:
+        >>> settle({"a": {"with eps=0": 3e-7, "with eps=1e-8": 4e-7}, "b": {"with eps=0": 2e-7}})
+        {'a': 'with eps=0', 'b': 'with eps=0'}
+    """
+    counts = Counter(text for texts in found.values() for text in texts)
+    scores: defaultdict[str, float] = defaultdict(float)
+    for texts in found.values():
+        for text, bound in texts.items():
+            scores[text] += math.log(max(bound, TINY))
+    chosen: dict[Key, str] = {}
+    for key, texts in found.items():
+        most = max((counts[text] for text in texts), default=0)
+        common = [text for text in texts if counts[text] == most]
+        least = min((scores[text] for text in common), default=0)
+        room = math.log(ALIKE) * math.sqrt(most)
+        chosen[key] = _in_words([text for text in common if scores[text] <= least + room])
+    return chosen
+
+
+def scales(op: Operation, before: Read) -> int:
+    """Return how many of a block's channels are scaled by numbers of their own.
+
+    One rounding of a scale that all channels share looks like another eps; many have to agree by
+    chance. Without norms there is nothing to mistake for a rounding.
+    """
+    counts: list[int] = []
+    for norm in ops.leaves(op):
+        if isinstance(norm, ops.NormOp):
+            var = before(norm.var).astype(np.float64)
+            gamma = before(norm.weight or norm.var).astype(np.float64)
+            counts.append(np.unique([var[gamma != 0], gamma[gamma != 0]], axis=1).shape[1])
+    return max(counts, default=VARIED)
+
+
+def _in_words(texts: Sequence[str]) -> str:
+    """Join what explains AFTER equally well."""
+    more = [f"in {len(texts) - MOST_NAMES} other ways"] if len(texts) > MOST_NAMES else []
+    return " or ".join([*texts[:MOST_NAMES], *more])
 
 
 def relative(text: str, fusion: Fusion) -> str:
@@ -136,18 +174,11 @@ def work(op: Operation) -> int:
             return 1
 
 
-def _proved(certificate: Certificate) -> bool:
-    return certificate.grade <= Grade.ROUNDING
+def _any_proved(found: list[tuple[Certificate, Candidate]]) -> bool:
+    return any(proved(certificate) for certificate, _ in found)
 
 
-def _explains(certificate: Certificate, right: Certificate) -> bool:
-    if _proved(certificate):
-        return True
-    better = certificate.grade < right.grade
-    return better and certificate.bound <= CLEARLY * right.bound
-
-
-def _named(found: list[tuple[Certificate, Candidate]]) -> str | None:
+def _named(found: list[tuple[Certificate, Candidate]]) -> dict[str, float]:
     """Return the best of what explains AFTER, and what explains it as well.
 
     What is fitted to AFTER is only said where nothing else explains it as well: a number can follow
@@ -156,64 +187,15 @@ def _named(found: list[tuple[Certificate, Candidate]]) -> str | None:
     fixed = [pair for pair in found if not pair[1].fitted]
     if fixed and _least(fixed) <= ALIKE * _least(found):
         found = fixed
-    best = [pair for pair in found if _proved(pair[0])]
-    if not best and found:
-        bound = ALIKE * _least(found)
-        best = [pair for pair in found if pair[0].bound <= bound]
-    if not best:
-        return None
-    texts = list(dict.fromkeys(candidate.text for _, candidate in best))
-    more = [f"in {len(texts) - MOST_NAMES} other ways"] if len(texts) > MOST_NAMES else []
-    return " or ".join(texts[:MOST_NAMES] + more)
+    if _any_proved(found):
+        return {candidate.text: 0.0 for certificate, candidate in found if proved(certificate)}
+    bound = FAR * _least(found) if found else 0.0
+    return {
+        candidate.text: certificate.bound
+        for certificate, candidate in found
+        if certificate.bound <= bound
+    }
 
 
 def _least(found: list[tuple[Certificate, Candidate]]) -> float:
     return min(certificate.bound for certificate, _ in found)
-
-
-class _Screen:
-    """Rules most candidates out by a few output channels: those where the right fold is worst.
-
-    Most of their weights have to be near AFTER's. Not all: where branches cancel, a weight may be
-    far from what arithmetic in float32 makes of it.
-    """
-
-    def __init__(self, op: Operation, after_op: Operation, after: Read, right: Certificate) -> None:
-        self.op, self.after_op = op, after_op
-        self.stored = Stored(after_op, after)
-        dtype = self.stored.dtypes[0]
-        form = FORMATS[dtype]
-        # what arithmetic in the stored dtype explains already has to be explained to the last bits
-        loose = right.grade == Grade.DIFFERENT
-        self.near = NEAR * FORMATS[arithmetic(dtype)].epsilon if loose else form.epsilon / 2
-        self.share = 0.5 if loose else 0.95
-        self.least = form.smallest
-        self.worst = right.worst.index[0] if right.worst is not None else 0
-
-    def passes(self, candidate: Candidate) -> bool:
-        """Return whether a candidate may be what was folded, as far as some numbers tell."""
-        op, total = candidate.op, ops.outputs(self.op)
-        if kernel_shape(op) != kernel_shape(self.op):
-            return False
-        unit = min(math.lcm(*(ops.row_unit(x) for x in (op, self.op, self.after_op))), total)
-        # a transposed kernel has its inputs in front, but then the unit is all there is
-        length = min(-(-ROWS // unit) * unit, total)
-        start = min(self.worst // unit * unit, total - length)
-        rows = start, start + length
-        try:
-            conv = fold(op, candidate.read, rows)
-        except ReparamError:
-            return False
-        kernel, bias = self.stored.rows(rows)
-        if conv.kernel.shape != kernel.shape:
-            return False
-        return self._most_close(
-            np.append(conv.kernel, conv.bias), np.append(kernel, bias).astype(np.float64)
-        )
-
-    def _most_close(self, values: Array, found: Array) -> bool:
-        """Look at weights and biases together: the few biases may all be small by cancellation."""
-        size = np.maximum(np.abs(values), np.abs(found))
-        close = np.abs(values - found) <= self.near * size + self.least
-        some = size > 0
-        return int(close[some].sum()) >= self.share * int(some.sum())

@@ -131,6 +131,6 @@ def _refuse_tensorflow(path: Path) -> None:
     if (
         stem
         and path.with_name(stem + ".index").is_file()
-        and any(name.startswith(stem + ".data-") for name in os.listdir(path.parent))  # noqa: PTH208
+        and any(name.startswith(stem + ".data-") for name in os.listdir(path.parent))  # noqa: PTH208  names are enough
     ):
         raise CheckpointError(f"{path}: a TensorFlow checkpoint, not a Keras file. {_TENSORFLOW}")

@@ -181,8 +181,9 @@ class Sample:
         return self.misfit(op) <= self._kernel.size * (NEAR * self._epsilon) ** 2
 
     def bias_agrees(self, op: Operation) -> bool:
-        """Return whether an operation's bias is nearer to AFTER's than the right one is."""
-        return self._bias_misfit(op) < self._bias_misfit(self.op)
+        """Return whether an operation's bias is AFTER's, or nearer to it than the right one is."""
+        rounded = len(self._bias) * (FORMATS["float32"].epsilon / 2) ** 2
+        return self._bias_misfit(op) <= max(self._bias_misfit(self.op), rounded)
 
     def improve(
         self, value: float, family: Callable[[float], Operation], steps: int

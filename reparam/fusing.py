@@ -75,10 +75,12 @@ def fuse(
 
     Raises:
         PlanError: Nothing is recognised, or something does not fit; see `plan`.
+        RecipeError: A recipe is malformed or unknown.
         NumericError: A weight is not finite, a variance not positive, a result overflows, or the
             process does not compute as IEEE 754 says; see `check_environment`.
         VerificationError: A block failed its check.
         CheckpointError: A file is malformed, or the output may not be written.
+        OSError: A file is missing, or may not be read or written.
 
     Example:
         >>> import reparam

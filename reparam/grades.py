@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from enum import IntEnum
 
+from reparam.console import counted
+
 
 class Grade(IntEnum):
     """How a block of AFTER relates to the exact fold of BEFORE, from best to worst."""
@@ -45,6 +47,23 @@ class Entry:
     ulp: float
     relative: float
 
+    @property
+    def place(self) -> str:
+        """Where it stands in its tensor: `[0, 3]`, or nothing in a tensor without axes."""
+        return f"[{', '.join(map(str, self.index))}]" if self.index else ""
+
+    @property
+    def seen(self) -> str:
+        """The number, and where it stands."""
+        return f"{self.place} is {self.found:.9g}".lstrip()
+
+    def __str__(self) -> str:
+        """Return the number beside the exact one."""
+        return (
+            f"{self.seen}, exactly {self.expected:.12g}: {self.ulp:.3g} ulp, "
+            f"{self.relative:.2g} of the sum of its terms"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
@@ -74,6 +93,12 @@ class Certificate:
     numbers: int = 0
     dtype: str = ""
     cause: str = ""
+
+    @property
+    def share(self) -> str:
+        """How many of its numbers are beyond rounding, in words."""
+        are = "is" if self.off == 1 else "are"
+        return f"{self.off} of its {counted(self.numbers, 'number')} {are} beyond rounding"
 
 
 def arithmetic(dtype: str) -> str:

@@ -25,6 +25,11 @@ NORM_ROLES = ("weight", "bias", "running_mean", "running_var", *NORM_TRAINING)
 CONV_ROLES = ("weight", "bias")
 
 
+def only_for_training(name: str) -> bool:
+    """Whether a tensor, by its name, changes nothing of what the network computes."""
+    return name.rpartition(".")[2] in NORM_TRAINING
+
+
 @dataclass(frozen=True, slots=True)
 class Module:
     """A layer: its path and its tensors by role.

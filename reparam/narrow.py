@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reparam import operations as ops
-from reparam.bounds import OURS, THEIRS, magnitudes, positive, roundings
+from reparam.bounds import OURS, THEIRS, UNIT, magnitudes, positive, roundings
 from reparam.edits import edit
 from reparam.errors import NumericError
 from reparam.fold import Folder, outputs_first
@@ -73,7 +73,7 @@ def narrowing(op: Operation, before: Read, after_op: Operation, after: Read) -> 
 
 
 @np.errstate(all="ignore")
-def through(op: Operation, before: Read, after_op: Operation, after: Read) -> str | None:
+def through(op: Operation, before: Read, after_op: Operation, after: Read) -> tuple[str, ...]:
     """Say whether something on the way went through a narrower dtype, whatever it was.
 
     All differences must be what a few roundings of every step explain, most numbers must have one
@@ -87,11 +87,11 @@ def through(op: Operation, before: Read, after_op: Operation, after: Read) -> st
         after: Gives its tensors.
 
     Returns:
-        What completes "AFTER was fused", for the widest such dtype.
+        At most one text, which completes "AFTER was fused", for the widest such dtype.
     """
     stored = Stored(after_op, after)
     if not stored.plain:
-        return None
+        return ()
     folder, sizes = Folder(op, before), Folder(positive(op), magnitudes(op, before))
     most = roundings(op, THEIRS) + INPUTS + 1
     for dtype in reversed(narrower(stored.dtypes[0])):
@@ -110,8 +110,8 @@ def through(op: Operation, before: Read, after_op: Operation, after: Read) -> st
             middles.append(float(np.median(np.abs(gap))))
         else:
             if min(shares) >= EVEN and min(middles) >= TYPICAL:
-                return f"with {dtype} somewhere on the way"
-    return None
+                return (f"with {dtype} somewhere on the way",)
+    return ()
 
 
 def narrow_mistakes(op: Operation, made: Made, dtype: str) -> Iterator[tuple[str, Operation]]:
@@ -198,7 +198,7 @@ def _steps(op: Operation, before: Read, after_op: Operation, stored: Stored, dty
     folder, sizes = Folder(op, before), Folder(positive(op), magnitudes(op, before))
     # before the one rounding, the tool may have computed in float32
     computed = roundings(op, THEIRS) * max(wide.epsilon, FORMATS["float32"].epsilon) / 2
-    computed = max(computed, roundings(op, OURS) * 2.0**-53)
+    computed = max(computed, roundings(op, OURS) * UNIT)
     most, touched, total = 0.0, 0, 0
     for rows in slabs(op, after_op):
         conv, size = folder.conv(rows), sizes.conv(rows)

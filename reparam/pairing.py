@@ -15,7 +15,7 @@ from reparam import operations as ops
 from reparam.edits import edit
 from reparam.errors import PlanError
 from reparam.frames import kernel_shape
-from reparam.modules import NORM_TRAINING, ModuleIndex
+from reparam.modules import ModuleIndex, only_for_training
 from reparam.name_order import disorder
 from reparam.patterns import natural
 from reparam.rounding import FORMATS
@@ -57,20 +57,23 @@ class Pairing:
     Attributes:
         pairs: Blocks with partners.
         copies: Tensors that no fusion reads, with their names in AFTER.
-        missing: Blocks and tensors of BEFORE without a partner.
+        lost: Blocks of BEFORE without a partner, with the name of the kernel they should have.
+        missing: Tensors of BEFORE without a partner.
         extra: Tensors of AFTER that nothing accounts for.
         counters: Tensors that only training reads, in one file or not alike in both.
-        misshapen: Tensors of AFTER whose shape rules a comparison out, with what is wrong.
+        misshapen: Blocks that a tensor of AFTER rules out a comparison of, each with the tensor
+            and what is wrong with it.
         disordered: Layers of AFTER that seem exchanged with others, with what is wrong.
         exchangeable: How many renamed layers and tensors have the shape of another one.
     """
 
     pairs: list[Pair] = field(default_factory=list[Pair])
     copies: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    lost: dict[str, str] = field(default_factory=dict[str, str])
     missing: list[str] = field(default_factory=list[str])
     extra: list[str] = field(default_factory=list[str])
     counters: list[str] = field(default_factory=list[str])
-    misshapen: dict[str, str] = field(default_factory=dict[str, str])
+    misshapen: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
     disordered: dict[str, str] = field(default_factory=dict[str, str])
     exchangeable: int = 0
 
@@ -118,7 +121,8 @@ class _Search:
             lost, away = self._by_value(lost, away)
         for fusion in lost:  # a bias without its kernel is no news
             self._take(*(write.name for write in fusion.writes))
-        self.found.missing += [f.kernel.name for f in lost] + away
+        self.found.lost = {f.name: f.kernel.name for f in lost}
+        self.found.missing += away
         self.found.extra += self._without_counters(self.free)
         order = {fusion.name: place for place, fusion in enumerate(self.plan.fusions)}
         self.found.pairs.sort(key=lambda p: (order.get(p.name, len(order)), natural(p.name)))
@@ -134,8 +138,8 @@ class _Search:
 
     def _without_counters(self, names: Collection[str]) -> list[str]:
         """Set aside what only training reads: it does not change the function."""
-        self.found.counters += [n for n in names if _counts(n)]
-        return [n for n in names if not _counts(n)]
+        self.found.counters += [n for n in names if only_for_training(n)]
+        return [n for n in names if not only_for_training(n)]
 
     def _by_name(self, fusion: Fusion) -> bool:
         """Pair a fusion with tensors of the same names: train form, neutral or fused."""
@@ -162,21 +166,21 @@ class _Search:
         made = {write.name: write.info for write in fusion.writes}
         for name in names:
             if name not in here:
-                self.found.misshapen[name] = f"missing: {fusion.name} cannot do without it"
+                what = f"missing: {fusion.name} cannot do without it"
+                self.found.misshapen[fusion.name] = name, what
                 return True
             info = made.get(name) or self.old.tensors.get(name)
             shape = info.shape if info else (ops.outputs(fusion.op),)
             if here[name].shape != shape or here[name].dtype not in FORMATS:
-                self.found.misshapen[name] = (
-                    f"shape {list(here[name].shape)} {here[name].dtype}, expected {list(shape)} "
-                    f"of {', '.join(FORMATS)}"
-                )
+                seen, kinds = here[name], ", ".join(FORMATS)
+                what = f"shape {list(seen.shape)} {seen.dtype}, expected {list(shape)} of {kinds}"
+                self.found.misshapen[fusion.name] = name, what
                 return True
         self.found.pairs.append(Pair(fusion.name, fusion.op, after, fusion, fusion.name))
         return True
 
     def _in_train_form(self, fusion: Fusion) -> bool:
-        reads = [name for name in fusion.reads if not _counts(name)]
+        reads = [name for name in fusion.reads if not only_for_training(name)]
         if any(name not in self.new.tensors for name in reads):
             return False
         made = {write.name for write in fusion.writes}
@@ -187,7 +191,7 @@ class _Search:
 
     def _beside(self, name: str) -> bool:
         """Whether a tensor that is not computed with stands in both files: a placeholder, say."""
-        return _counts(name) or same_bytes(self.old, name, self.new, name)
+        return only_for_training(name) or same_bytes(self.old, name, self.new, name)
 
     def _there(self, name: str | None) -> str | None:
         return name if name in self.new.tensors else None
@@ -266,7 +270,3 @@ class _Search:
             return (replace(leaf, eps=self._eps_after.get(leaf.var, leaf.eps)),)
 
         return edit(op, change)
-
-
-def _counts(name: str) -> bool:
-    return name.rpartition(".")[2] in NORM_TRAINING

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from reparam.console import counted
 from reparam.digest import digest
 from reparam.plans import MODEL_CONFIG
 
@@ -73,8 +74,9 @@ class FuseReport:
         """Return a few lines for a person."""
         if self.output is None:
             return f"dry run, nothing written\n{self.plan}"
+        done = f"fused {counted(self.fused, 'block')}, copied {counted(self.copied, 'tensor')}"
         lines = [
-            f"fused {self.fused} blocks, copied {self.copied} tensors: {self.output}",
+            f"{done}: {self.output}",
             *remarks(self.plan),
             *(f"note: {note}" for note in self.notes[len(self.plan.notes) :]),
         ]
@@ -102,8 +104,9 @@ def plan_text(plan: Plan) -> str:
     """Return a plan as plain text: a table of fusions and what else there is to say."""
     rows = fusion_rows(plan)
     widths = [max(len(row[i]) for row in [FUSION_HEADS, *rows]) for i in range(2)]
+    fusions, copies = counted(len(plan.fusions), "fusion"), counted(len(plan.copies), "tensor")
     lines = [
-        f"{plan.source}: {len(plan.fusions)} fusions, {len(plan.copies)} tensors copied",
+        f"{plan.source}: {fusions}, {copies} copied",
         *(
             "  ".join((row[0].ljust(widths[0]), row[1].ljust(widths[1]), row[2])).rstrip()
             for row in [FUSION_HEADS, *rows]

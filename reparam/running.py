@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from reparam.bounds import UNIT
 from reparam.checkpoint import Hints, config_beside
 from reparam.deploy_form import DeployForm
 from reparam.dyadic import dyadic_tensors
@@ -182,8 +183,8 @@ def _real(runner: Runner, old: Reader, new: Reader, form: DeployForm) -> tuple[C
     value, place = difference(wanted, runner.outputs("deploy", stored, images))
     dtype = _coarsest(new)
     # as sensitive to rounding as it has just shown, to fewer digits
-    noise_seen = exact if 2.0**-53 < exact <= BOUND else 2.0**-53
-    explained = noise_seen * FORMATS[dtype].epsilon * 2.0**52
+    noise_seen = exact if UNIT < exact <= BOUND else UNIT
+    explained = noise_seen * FORMATS[dtype].epsilon / FORMATS["float64"].epsilon
     return (
         Check("float64", exact, BOUND, "within" if exact <= BOUND else "DIFFERENT", where),
         Check(

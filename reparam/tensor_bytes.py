@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from reparam.checkpoint import Reader
 
@@ -28,6 +29,12 @@ def digest(chunks: Iterator[bytes]) -> str:
     for chunk in chunks:
         summary.update(chunk)
     return summary.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return digest(iter(lambda: file.read(PIECE), b""))
 
 
 def _pieces(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ from reparam.plans import MODEL_CONFIG
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reparam.grades import Certificate, Entry
+    from reparam.grades import Certificate
     from reparam.plans import Plan
 
 
@@ -22,6 +22,10 @@ class Difference:
 
     name: str
     what: str
+
+    def __str__(self) -> str:
+        """Return one line: a place in a tensor stands right behind the tensor's name."""
+        return f"{self.name}{self.what}" if self.what[:1] == "[" else f"{self.name}: {self.what}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,9 @@ class VerifyReport:
         extra: Tensors of AFTER that nothing in BEFORE accounts for.
         renamed: Layers and tensors of BEFORE with another name in AFTER.
         problems: Everything that makes the files different.
+        uncertified: What differs and is in no certificate: tensors and layers that are missing,
+            extra, misshapen, exchanged, or no layer's and not the same bytes. Nothing bounds a
+            network with any.
         notes: What else to know.
         max_rho: The largest rho the user accepts for blocks graded `within rho`.
     """
@@ -59,6 +66,7 @@ class VerifyReport:
     extra: tuple[str, ...]
     renamed: Mapping[str, str]
     problems: tuple[Difference, ...]
+    uncertified: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     max_rho: float | None = None
 
@@ -82,7 +90,7 @@ class VerifyReport:
         """Everything that is not as it should be; empty when `ok`."""
         unaccepted = dict.fromkeys(self.over)
         return self.problems + tuple(
-            Difference(b.worst.tensor, f"{b.grade}: {entry_text(b.worst)}; {off_text(b)}")
+            Difference(b.worst.tensor, f"{b.grade}: {b.worst}; {b.share}")
             for b in self.blocks
             if b.name in unaccepted and b.worst is not None
         )
@@ -95,19 +103,25 @@ class VerifyReport:
 
     @property
     def certificate(self) -> float:
-        """The largest C: for inputs within ±1, no output of any block differs by more."""
+        """The largest C: for inputs within ±1, no output of any block differs by more.
+
+        Infinite, as are `rho` and `network`, if something differs that is in no certificate.
+        """
+        if self.uncertified:
+            return math.inf
         return max((block.bound for block in self.blocks), default=0.0)
 
     @property
     def rho(self) -> float:
         """The sum of rho over all blocks."""
-        return sum(block.rho for block in self.blocks)
+        return math.inf if self.uncertified else sum(block.rho for block in self.blocks)
 
     @property
     def network(self) -> float:
         """What bounds the whole network: the sum of rho, compounded; see `NETWORK`."""
         exponent = sum(math.log1p(block.rho) for block in self.blocks)
-        return math.expm1(exponent) if exponent < MOST_EXPONENT else math.inf
+        bounded = exponent < MOST_EXPONENT and not self.uncertified
+        return math.expm1(exponent) if bounded else math.inf
 
     @property
     def causes(self) -> dict[str, list[str]]:
@@ -138,6 +152,7 @@ class VerifyReport:
             "untouched": self.untouched,
             "counters": list(self.counters),
             "extra": list(self.extra),
+            "uncertified": list(self.uncertified),
             "renamed": dict(self.renamed),
             "recipes": list(self.plan.recipes),
             "assumed": list(self.plan.assumed),
@@ -161,36 +176,18 @@ class VerifyReport:
         return report_text(self)
 
 
-def entry_text(entry: Entry) -> str:
-    """Return a number of AFTER beside the exact one."""
-    return (
-        f"{place_text(entry)}, exactly {entry.expected:.12g}: {entry.ulp:.3g} ulp, "
-        f"{entry.relative:.2g} of the sum of its terms"
-    )
-
-
-def place_text(entry: Entry) -> str:
-    """Return a number of AFTER and where it stands."""
-    return f"{entry.tensor}[{', '.join(map(str, entry.index))}] is {entry.found:.9g}"
-
-
-def off_text(block: Certificate) -> str:
-    """Say how many numbers of a block are beyond rounding."""
-    return f"{block.off} of its {block.numbers} numbers are beyond rounding"
-
-
 def _block(block: Certificate) -> dict[str, Any]:
     worst = block.worst
     return {
         "name": block.name,
         "grade": str(block.grade),
-        "dtype": block.dtype,
+        "dtype": block.dtype or None,
         "certificate": _finite(block.bound),
         "rho": _finite(block.rho),
         "numbers": block.numbers,
         "beyond_rounding": block.off,
-        "reason": block.reason,
-        "cause": block.cause,
+        "reason": block.reason or None,
+        "cause": block.cause or None,
         "worst": worst
         and {
             "tensor": worst.tensor,

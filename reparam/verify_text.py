@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from reparam.console import counted
 from reparam.grades import Grade, arithmetic
 from reparam.rounding import FORMATS
 from reparam.verify_report import NETWORK
@@ -38,7 +39,7 @@ def report_text(report: VerifyReport) -> str:
     for cause, names in report.causes.items():
         lines.append(f"AFTER was fused {cause} ({_some(names)})")
     shown = FEW if report.causes else SHOWN
-    lines += [f"  {d.name}: {d.what}" for d in report.problems[:shown]]
+    lines += [f"  {difference}" for difference in report.problems[:shown]]
     if len(report.problems) > shown:
         lines.append(f"  … and {len(report.problems) - shown} more (--json lists all)")
     lines += [f"note: {note}" for note in report.notes]
@@ -48,6 +49,11 @@ def report_text(report: VerifyReport) -> str:
     if report.blocks and math.isfinite(report.rho):
         share = f"{report.network:.2g} of their worst-case range (the sum of rho, compounded)"
         lines.append(f"network: outputs differ by at most {share}, {NETWORK}")
+    elif report.uncertified:
+        lines.append(
+            f"network: no bound, as no certificate covers {', '.join(report.uncertified[:FEW])}"
+            + ", …" * (len(report.uncertified) > FEW)
+        )
     if report.renamed:
         old, new = next(iter(report.renamed.items()))
         lines.append(
@@ -82,13 +88,15 @@ def _counts(report: VerifyReport) -> str:
     grades = [block.grade for block in report.blocks]
     each = ", ".join(f"{grades.count(g)} {g}" for g in Grade if g in grades)
     more = [
-        (report.untouched, "blocks still in train form"),
-        (len(report.converted), "tensors rounded to another dtype (in no bound)"),
-        (len(report.counters), "counters of training ignored"),
-        (len(report.extra), "extra tensors"),
+        (report.untouched, "block", " still in train form"),
+        (len(report.converted), "tensor", " rounded to another dtype"),
+        (len(report.counters), "counter", " of training ignored"),
+        (len(report.extra), "extra tensor", ""),
     ]
-    counts = [f"{report.copied} tensors copied", *(f"{n} {what}" for n, what in more if n)]
-    return "; ".join([f"{len(grades)} blocks: {each}"] * bool(grades) + [", ".join(counts)])
+    counts = [f"{counted(report.copied, 'tensor')} copied"]
+    counts += [counted(number, what) + how for number, what, how in more if number]
+    blocks = [f"{counted(len(grades), 'block')}: {each}"] if grades else []
+    return "; ".join([*blocks, ", ".join(counts)])
 
 
 def _table(blocks: tuple[Certificate, ...]) -> list[str]:
@@ -100,7 +108,8 @@ def _table(blocks: tuple[Certificate, ...]) -> list[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADS))] if rows else []
     lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
     if len(blocks) > len(shown):
-        lines.append(f"… and {len(blocks) - len(shown)} more blocks, none worse (--json lists all)")
+        rest = counted(len(blocks) - len(shown), "more block")
+        lines.append(f"… and {rest}, none worse (--json lists all)")
     return lines
 
 
@@ -111,11 +120,11 @@ def _row(block: Certificate) -> tuple[str, ...]:
     if worst is None:
         return *head, "", "", ""
     tensor = worst.tensor.removeprefix(f"{block.name}.")
-    place = f"{tensor}[{', '.join(map(str, worst.index))}]"
+    place = f"{tensor}{worst.place}"
     numbers = f"{worst.found:.9g} for {worst.expected:.9g}"
     return *head, f"{place} {numbers}", f"{worst.ulp:.2g}", f"{worst.relative:.1g}"
 
 
 def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 1} more blocks" if len(names) > 1 else ""
+    more = f" and {counted(len(names) - 1, 'more block')}" if len(names) > 1 else ""
     return f"{names[0]}{more}"

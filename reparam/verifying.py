@@ -23,6 +23,7 @@ from reparam.planning import make_hints, plan_reader
 from reparam.plans import Plan, Settings
 from reparam.prefix import PrefixReader, find_prefix
 from reparam.recipe_plan import plan_tensors
+from reparam.tensor_bytes import file_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -70,32 +71,47 @@ def verify(
 
     Raises:
         PlanError: BEFORE cannot be planned, see `plan`; or `max_rho` is no number of at least 0.
+        RecipeError: A recipe is malformed or unknown.
         NumericError: BEFORE holds values that cannot be fused, or floats are not computed as IEEE
             754 says.
         CheckpointError: A file is malformed.
+        OSError: A file is missing or may not be read.
         VerificationError: The fold of a block contradicts the reference.
 
     Example:
-        >>> import reparam
-        >>> reparam.verify("repvgg.safetensors", "deploy.safetensors").ok  # doctest: +SKIP
-        True
+        >>> import numpy as np, reparam
+        >>> before = {"conv.weight": np.ones((2, 3, 1, 1), np.float32)} | {
+        ...     f"bn.{role}": np.ones(2, np.float32)
+        ...     for role in ("running_mean", "running_var", "weight", "bias")
+        ... }
+        >>> after = reparam.fuse_state_dict(before, recipe="conv-bn", eps=1e-5)
+        >>> report = reparam.verify(before, after, recipe="conv-bn", eps=1e-5)
+        >>> report.ok, str(report.blocks[0].grade)
+        (True, 'identical')
+        >>> wrong = reparam.fuse_state_dict(before, recipe="conv-bn", eps=1e-3)
+        >>> reparam.verify(before, wrong, recipe="conv-bn", eps=1e-5).causes
+        {'with eps=0.001': ['conv']}
     """
     check_environment()
-    if max_rho is not None and not (math.isfinite(max_rho) and max_rho >= 0):
-        raise PlanError(f"max_rho={max_rho}: expected a finite number of at least 0.")
+    if max_rho is not None and not (_is_number(max_rho) and 0 <= max_rho < math.inf):
+        raise PlanError(f"max_rho={max_rho!r}: expected a finite number of at least 0.")
     hints, hints_after = make_hints(input_size, config), Hints()
     if hints.config is not None and not _in_memory(after):
         beside = config_beside(Path(cast("str", after)))
         hints_after = Hints(config=beside if beside.is_file() else hints.config)
-    with _open(before, hints) as old, _open(after, hints_after) as opened:
+    labels = _label(before, "BEFORE"), _label(after, "AFTER")
+    with _open(before, labels[0], hints) as old, _open(after, labels[1], hints_after) as opened:
         new = opened
+        if not (old.tensors or new.tensors):
+            raise PlanError(f"{labels[0]} and {labels[1]}: no tensors, so nothing to compare.")
 
         def plan_after() -> Plan:
             own = new.graph is not None  # a graph says all that a user can
-            return _plan(new, None if own else recipe, None if own else eps, hints_after)
+            known = (None, None) if own else (recipe, eps)
+            return _plan(new, *known, hints_after, in_memory=_in_memory(after))
 
         try:
-            plan = _plan(old, recipe, eps, hints)
+            plan = _plan(old, recipe, eps, hints, in_memory=_in_memory(before))
         except PlanError as error:
             plan = _without_fusions(old, new, plan_after, error)
         plan.check()
@@ -106,27 +122,39 @@ def verify(
         comparison = Comparison(plan, old, new)
         if prefix is not None:
             what = f"without {prefix[0]!r}" if prefix[0] else f"with {prefix[1]!r} in front"
-            comparison.notes.append(f"the names of {_label(after)} were taken {what}")
+            comparison.notes.append(f"the names of {labels[1]} were taken {what}")
         comparison.compare(pairing)
-        return comparison.report(pairing, _label(before), _label(after), max_rho)
+        files = {"before": before, "after": after}
+        digests = {
+            side: file_digest(Path(cast("str", source)))
+            for side, source in files.items()
+            if not _in_memory(source)
+        }
+        return comparison.report(pairing, *labels, digests, max_rho)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _in_memory(source: Source) -> bool:
     return hasattr(source, "keys")
 
 
-def _open(source: Source, hints: Hints) -> Reader:
+def _open(source: Source, label: str, hints: Hints) -> Reader:
     if _in_memory(source):
-        return ArrayReader(cast("Mapping[str, NDArray[Any]]", source))
+        return ArrayReader(cast("Mapping[str, NDArray[Any]]", source), label)
     return open_checkpoint(Path(cast("str", source)), hints)
 
 
-def _label(source: Source) -> str:
-    return str(ArrayReader.path) if _in_memory(source) else str(source)
+def _label(source: Source, side: str) -> str:
+    return side if _in_memory(source) else str(source)
 
 
-def _plan(reader: Reader, recipe: Names, eps: float | None, hints: Hints) -> Plan:
-    if reader.path is not ArrayReader.path:
+def _plan(
+    reader: Reader, recipe: Names, eps: float | None, hints: Hints, *, in_memory: bool
+) -> Plan:
+    if not in_memory:
         return plan_reader(reader, recipe=recipe, eps=eps, settings=Settings(), hints=hints)
     source = str(reader.path)
     return plan_tensors(

@@ -241,3 +241,14 @@ def test_eps_must_be_said_where_there_are_norms():
         assert_equivalent(block(), by_hand(block()), lines=LINE)
     before = {"a.weight": np.ones((2, 2)), "b.weight": np.ones((2, 2))}
     assert_equivalent(before, {"a.weight": np.full((2, 2), 2.0)}, lines="a + b")
+
+
+@pytest.mark.parametrize(
+    ("said", "what"), [({"recipe": "repvgg"}, "the recipe"), ({"lines": LINE, "eps": EPS}, "lines")]
+)
+def test_nothing_to_fuse_is_no_proof(said, what):
+    """A name that is misspelt on one side would pass for ever."""
+    same = {"other.weight": np.ones((3, 3))}
+    assert_equivalent(same, same)
+    with pytest.raises(AssertionError, match=f"{what} would fuse nothing in BEFORE"):
+        assert_equivalent(same, same, **said)

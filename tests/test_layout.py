@@ -51,6 +51,7 @@ LAYERS = [
     ["certificate", "pairing", "dyadic", "deploy_form", "fits", "branch_mistakes"],
     ["narrow"],
     ["mistakes"],
+    ["screen"],
     ["explain"],
     # whole files
     ["report", "verify_report", "run_report", "blocks"],

@@ -18,7 +18,16 @@ COVERED = [
     *("certificate", "grades", "bounds", "stored", "comparison", "verifying", "verify_report"),
     "verify_text",
     *("pairing", "similar", "name_order", "prefix", "tensor_bytes", "arrays", "random_bits"),
-    *("edits", "layer_mistakes", "branch_mistakes", "mistakes", "fits", "narrow", "explain"),
+    *(
+        "edits",
+        "layer_mistakes",
+        "branch_mistakes",
+        "mistakes",
+        "fits",
+        "narrow",
+        "screen",
+        "explain",
+    ),
     *(
         "environment",
         "quantised",

@@ -160,7 +160,7 @@ def test_equal_forms(files, ran):
     assert verdicts(report) == ["equal", "within", "within"]
     dyadic, exact, stored = report.checks
     assert dyadic.value == 0
-    assert "10 of 10 outputs" in dyadic.what or "of 10 outputs" in dyadic.what
+    assert dyadic.what == "10 of 10 outputs follow the image"
     assert 0 < exact.value < 1e-13
     assert 1e-9 < stored.value < 1e-5
 
@@ -605,6 +605,10 @@ def test_without_the_framework(command, files, model_file, monkeypatch, framewor
     assert message in err
     assert "Traceback" not in err
     assert "identical" in out  # the weights were verified all the same
+    code, out, _ = command(*words, "--run", framework, "--model", path, "--json")
+    assert code == 2
+    found = json.loads(out)
+    assert (found["grade"], found["ok"], found["run"]) == ("identical", False, None)
 
 
 def test_frameworks_of_the_other_side(command, files, model_file):

@@ -59,6 +59,49 @@ def test_without_hypothesis_it_says_what_to_install():
     assert "pip install 'reparam[test]'" in done.stdout
 
 
+@pytest.mark.parametrize(
+    "given_one",
+    [{"kernel_size": (3, 5)}, {"stride": (2, 1)}, {"dilation": (2, 1)}, {"origin": (1, 0)}],
+    ids=str,
+)
+def test_a_sequence_tells_how_many_axes_there_are(given_one):
+    ((what, value),) = given_one.items()
+    attribute = {"kernel_size": "space"}.get(what, what)
+
+    @given(convs(**given_one))
+    def holds(conv):
+        assert getattr(conv, attribute) == value
+
+    holds()
+    with pytest.raises(ValueError, match="expected 1 number, one per spatial axis"):
+        find(convs(1, **given_one), lambda _: True)
+
+
+def test_groups_divide_the_numbers_of_channels():
+    for groups in (1, 2, 3, 4, 5):
+        conv = some(convs(2, groups=groups), lambda c: c.inputs > c.groups < c.outputs)
+        assert conv.groups == groups
+    for counts, what in (({"inputs": 4}, "inputs=4"), ({"inputs": 6, "outputs": 4}, "outputs=4")):
+        with pytest.raises(ValueError, match=f"groups=3: expected a divisor of {what}"):
+            find(convs(2, groups=3, **counts), lambda _: True)
+
+
+@given(st.integers(1, 3), st.integers(1, 9), st.data())
+def test_images_have_at_least_as_many_pixels(rank, least, data):
+    x = data.draw(images(2, rank, least=least))
+    assert min(x.shape[1:]) >= least
+
+
+@given(st.sampled_from([0.25, 0.5, 1.0, 3.0, 4.0, 5.0, 100.0]), st.data())
+def test_variances_are_positive_whatever_eps_is(eps, data):
+    var = data.draw(batch_norms(6, eps=eps))["running_var"].astype(np.float64)
+    assert (var > 0).all()
+    assert (np.frexp(np.sqrt(var + eps))[0] == 0.5).all()
+    assert (
+        data.draw(hostile_statistics(6, eps=eps, kind="negative weight"))["running_var"] > 0
+    ).all()
+
+
 # --- layers -------------------------------------------------------------------------------------
 
 

@@ -153,8 +153,8 @@ def test_one_unit_in_the_last_place_of_one_weight(changed, steps, index):
     report = changed(change)
     assert not report.ok
     assert report.differences[0].name == f"{STAGE}.weight"
-    assert f"weight{list(index)}" in report.differences[0].what
-    assert "1 of its 296 numbers are beyond rounding" in report.differences[0].what
+    assert f"{list(index)} is " in report.differences[0].what
+    assert "1 of its 296 numbers is beyond rounding" in report.differences[0].what
 
 
 def test_one_unit_in_one_bias(changed):
@@ -213,7 +213,7 @@ def test_extra_tensor(changed):
     report = changed(lambda s: s.update(more=np.zeros(1, np.float32)))
     assert report.extra == ("more",)
     assert not report.ok
-    assert "1 extra tensors" in str(report)
+    assert "1 extra tensor" in str(report)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -224,7 +224,79 @@ def test_not_finite(changed, value):
     report = changed(change)
     assert not report.ok
     assert json.loads(json.dumps(report.as_dict(), allow_nan=False))["certificate"] is None
-    assert f"{STAGE}.weight[0, 0, 0, 0] is {value}" in str(report)
+    assert f"[0, 0, 0, 0] is {value}" in str(report)
+    (difference,) = report.differences
+    assert difference.name == f"{STAGE}.weight"
+
+
+UNCERTIFIED = {
+    "a layer gone": lambda s: s.pop("head.fc.weight"),
+    "a tensor more": lambda s: s.update(more=np.ones(1, np.float32)),
+    "a table changed": lambda s: s.update(position=s["position"] + 1),
+    "a table rounded": lambda s: s.update(position=s["position"].astype(np.float16)),
+    "a table of another shape": lambda s: s.update(position=s["position"][:1]),
+    "a head of another dtype": lambda s: s.update({"head.fc.bias": np.zeros(10, np.int64)}),
+}
+
+
+@pytest.mark.parametrize("change", UNCERTIFIED.values(), ids=UNCERTIFIED)
+def test_what_no_certificate_covers_leaves_the_network_without_a_bound(change):
+    train = repvgg("official") | {"position": np.full((2, 3), 0.1, np.float32)}
+    after = fuse_state_dict(train)
+    assert np.isfinite(verify(train, after).network)
+    change(after)
+    report = verify(train, after)
+    assert report.uncertified
+    assert (report.rho, report.network, report.certificate) == (np.inf,) * 3
+    assert f"network: no bound, as no certificate covers {report.uncertified[0]}" in str(report)
+    found = json.loads(json.dumps(report.as_dict(), allow_nan=False))
+    assert found["network"]["rho"] is found["network"]["bound"] is found["certificate"] is None
+    assert found["uncertified"] == list(report.uncertified)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_in_both_files_is_told(value):
+    train = repvgg("official")
+    train["head.fc.bias"][3] = value
+    report = verify(train, fuse_state_dict(train))
+    assert report.ok
+    assert report.notes == ("head.fc.bias holds NaN or infinity, in both files alike",)
+    assert report.uncertified == ("head.fc.bias",)
+
+
+def broken_blocks():
+    def shape(state):
+        state[f"{STAGE}.weight"] = state[f"{STAGE}.weight"][:4]
+
+    def gone(state):
+        del state[f"{STAGE}.weight"]
+
+    return {"another shape": shape, "no kernel": gone}
+
+
+@pytest.mark.parametrize("change", broken_blocks().values(), ids=broken_blocks())
+def test_blocks_that_cannot_be_compared_are_blocks_all_the_same(changed, change):
+    report = changed(change)
+    assert str(report).splitlines()[1].startswith("3 blocks: 2 identical, 1 DIFFERENT; ")
+    (block,) = (b for b in report.blocks if b.grade is Grade.DIFFERENT)
+    assert block.name == STAGE
+    assert [d.name for d in report.differences] == [f"{STAGE}.weight"]
+    assert (report.network, report.uncertified) == (np.inf, ())
+    (found,) = (b for b in report.as_dict()["blocks"] if b["name"] == STAGE)
+    assert (found["cause"], found["dtype"], found["worst"]) == (None, None, None)
+    assert found["reason"]
+
+
+def test_arrays_are_told_apart(pair):
+    arrays = [load_file(path) for path in pair]
+    assert "identical: AFTER computes the same function as BEFORE" in str(verify(*arrays))
+    for place, side in enumerate(("BEFORE", "AFTER")):
+        arrays = [load_file(path) for path in pair]
+        arrays[place] = {3: np.ones(2)}
+        with pytest.raises(
+            reparam.CheckpointError, match=f"^{side}: a tensor is called 3, of type"
+        ):
+            verify(*arrays)
 
 
 def test_numbers_beyond_all_bounds():
@@ -294,7 +366,7 @@ def test_what_the_user_accepts(pair, foreign):
         report = verify(pair[0], foreign, max_rho=accepted)
         assert (report.ok, report.over == (), report.differences == ()) == (ok, ok, ok)
         assert report.grade is Grade.WITHIN
-    for odd in (-1e-9, np.nan, np.inf):
+    for odd in (-1e-9, np.nan, np.inf, "1e-6", True):
         with pytest.raises(PlanError, match=r"max_rho=.*: expected a finite number"):
             verify(*pair, max_rho=odd)
 
@@ -339,7 +411,7 @@ def test_blocks_left_in_train_form_are_counted(pair, changed):
     assert report.ok
     assert (report.fused, report.untouched) == (2, 1)
     assert [block.bound == 0 for block in report.blocks] == [False, False, True]
-    assert "1 blocks still in train form" in str(report)
+    assert "1 block still in train form" in str(report)
 
 
 def test_stale_deploy_weights_beside_a_train_form_block_are_extra(pair, changed):
@@ -369,11 +441,11 @@ def test_tensors_that_are_no_layers_may_be_rounded():
     after |= {name: fused[name] for name in fused if "reparam" in name}
     report = verify(train, after)
     assert (report.grade, report.converted) == (Grade.ROUNDING, ("position",))
-    assert "1 tensors rounded to another dtype" in str(report)
+    assert "1 tensor rounded to another dtype" in str(report)
     after["position"].view(np.int16)[2, 1] += 1
     report = verify(train, after)
     assert [d.name for d in report.differences] == ["position"]
-    assert "position[2, 1] is " in report.differences[0].what
+    assert report.differences[0].what.startswith("[2, 1] is ")
     wide = fuse_state_dict(train) | {"position": train["position"].astype(np.float64)}
     assert verify(train, wide).ok
     wide["position"][0, 0] = np.nan
@@ -503,7 +575,7 @@ def test_digests_tell_which_files_were_compared(pair):
     assert verify(*pair).as_dict()["sha256"] == {"before": before, "after": after}
     assert verify(load_file(pair[0]), pair[1]).digests == {"after": after}
     report = verify(load_file(pair[0]), load_file(pair[1]))
-    assert (report.digests, report.before, report.after) == ({}, "state dict", "state dict")
+    assert (report.digests, report.before, report.after) == ({}, "BEFORE", "AFTER")
 
 
 def test_the_report_for_a_person(pair, foreign):
@@ -544,7 +616,7 @@ def test_what_differs_comes_before_the_table(changed):
     text = str(changed(change))
     assert text.startswith("DIFFERENT: ")
     assert "is not shown to compute what" in text.splitlines()[0]
-    assert text.index(f"  {STAGE}.bias: {STAGE}.bias[3] is 9, exactly") < text.index("\nstage0")
+    assert text.index(f"  {STAGE}.bias[3] is 9, exactly") < text.index("\nstage0")
     assert "  more: extra" in text
 
 

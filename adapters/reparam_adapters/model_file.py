@@ -56,10 +56,6 @@ class ModelFile:
             raise RunError(f"{self.path}: {form}() returned nothing, expected a model.")
         return model
 
-    def has_deploy(self) -> bool:
-        """Whether the file says how to build the deploy form."""
-        return hasattr(self._module, "deploy")
-
 
 @contextmanager
 def guarded(what: str, path: Path | None = None) -> Generator[None]:

@@ -119,6 +119,11 @@ class KerasRunner:
             shapes = self._file.shapes if self._file is not None else None
             self.shapes: list[tuple[int, ...]] = shapes or [DEFAULT_SHAPE]
             if shapes and input_size is not None:
+                if any(len(shape) != 2 + len(input_size) for shape in shapes):
+                    raise RunError(
+                        f"{model}: --input-size has {len(input_size)} axes, the inputs have shapes "
+                        f"{shapes}. Leave it out, or correct `shape`."
+                    )
                 self.shapes = [(s[0], *input_size, s[-1]) for s in shapes]
             elif input_size is not None:
                 self.shapes = [(1, *input_size, 3)]
@@ -237,10 +242,4 @@ def _filled(shape: Any, input_size: tuple[int, ...] | None) -> tuple[int, ...]:
     """Return an input's shape with numbers for the axes that the model leaves open."""
     _, *axes = shape
     left = iter(input_size or ())
-    return (
-        1,
-        *(
-            DEFAULT_SIZE if n is None and not input_size else n or next(left, DEFAULT_SIZE)
-            for n in axes
-        ),
-    )
+    return (1, *(n or next(left, DEFAULT_SIZE) for n in axes))

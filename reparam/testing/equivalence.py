@@ -51,7 +51,8 @@ def assert_equivalent(
             farther off than this, relative to the range of a block.
 
     Raises:
-        AssertionError: They do not; with the report of `reparam.verify`.
+        AssertionError: They do not; with the report of `reparam.verify`. Or they are equal, but
+            there is nothing in BEFORE that `recipe` or `lines` would fuse.
         ReparamError: BEFORE is not understood, or `lines` cannot be read.
         TypeError: `before` or `after` is neither a path nor holds arrays, or both `recipe` and
             `lines` are given.
@@ -77,6 +78,12 @@ def assert_equivalent(
     report = verify(old, new, recipe=chosen, eps=eps, max_rho=max_rho)
     if not report.ok:
         raise AssertionError(f"the two do not compute the same function.\n{report}")
+    if chosen is not None and not report.plan.fusions:
+        what = "the recipe" if lines is None else "lines"
+        raise AssertionError(
+            f"the two are equal, but {what} would fuse nothing in BEFORE: it is fused already, "
+            f"or its names are others. Without {what}, two deploy forms are compared as they are."
+        )
 
 
 def _norms(tensors: Mapping[str, Any]) -> bool:

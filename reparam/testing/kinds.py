@@ -50,7 +50,7 @@ def kinds(node: Node, *, after_conv: bool = False) -> dict[str, str]:
         case Chain(steps):
             found: dict[str, str] = {}
             first, last = steps[0], steps[-1]
-            if len(steps) == 2 and isinstance(first, Layer) and isinstance(last, Layer):  # noqa: PLR2004
+            if len(steps) == 2 and isinstance(first, Layer) and isinstance(last, Layer):  # noqa: PLR2004  a pair
                 found = kinds(last)
                 if found == {last.name: "norm"}:  # whatever the first is called
                     return {first.name: "conv"} | found

@@ -7,11 +7,13 @@ drawn one by one, arrays from a drawn seed: examples are made fast and shrink on
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hypothesis import strategies as st
 
+from reparam.console import counted
 from reparam.linear import Conv
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ seeds = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 ranks = st.sampled_from([2, 1, 0, 3])
 """Numbers of spatial axes."""
 
-channel_counts = st.sampled_from([4, 2, 6, 1])
+COUNTS = (4, 2, 6, 1)
+channel_counts = st.sampled_from(COUNTS)
 """Such that layers may be grouped, and widths differ."""
 
 EPS = (2.0**-4, 2.0**-6, 2.0**-10, 0.0)
@@ -75,13 +78,18 @@ def images(
         channels: Number of channels.
         rank: Number of spatial axes.
         least: Fewest pixels per axis.
-        most: Most pixels per axis; 3 if there are three axes or more.
+        most: Most pixels per axis; 3 if there are three axes or more. `least` has precedence.
 
     Returns:
         A strategy for float64 arrays `(channels, *space)`.
+
+    Example:
+        >>> from hypothesis import find
+        >>> find(images(3, rank=2, least=5), lambda x: x.any()).shape
+        (3, 5, 5)
     """
     end = min(most, 3) if rank > 2 else most  # noqa: PLR2004  volumes are slow
-    space = [draw(st.integers(min(least, end), end)) for _ in range(rank)]
+    space = [draw(st.integers(least, max(least, end))) for _ in range(rank)]
     whole: NDArray[np.float32] = draw(integers((channels, *space)))
     return whole.astype(np.float64)
 
@@ -125,7 +133,8 @@ def convs(
 
     Args:
         draw: Given by Hypothesis.
-        rank: Number of spatial axes, from 0, which is a linear layer, to 3.
+        rank: Number of spatial axes, from 0, which is a linear layer, to 3. A sequence among the
+            arguments tells it too.
         inputs: Number of input channels.
         outputs: Number of output channels.
         kernel_size: Taps per axis.
@@ -139,6 +148,10 @@ def convs(
     Returns:
         A strategy for `reparam.Conv`.
 
+    Raises:
+        ValueError: `groups` does not divide a number of channels, or a sequence has not one number
+            per axis.
+
     Example:
         >>> from hypothesis import given
         >>> import reparam
@@ -150,9 +163,14 @@ def convs(
         ...         assert reparam.pad_kernel(conv, size, origin).kernel.sum() == conv.kernel.sum()
         >>> test()
     """
-    axes = draw(ranks) if rank is None else rank
-    into = inputs or draw(channel_counts.filter(lambda n: groups is None or n % groups == 0))
-    counts = channel_counts.filter(lambda n: groups is None or n % groups == 0)
+    for what, count in {"inputs": inputs, "outputs": outputs}.items():
+        if groups and count and count % groups:
+            raise ValueError(f"groups={groups}: expected a divisor of {what}={count}.")
+    given = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation, "origin": origin}
+    axes = _rank(rank, given)
+    axes = draw(ranks) if axes is None else axes
+    counts = channel_counts if groups is None else st.sampled_from(_multiples(groups))
+    into = inputs or draw(counts)
     out = outputs or draw(st.one_of(st.just(into), counts))
     parts = groups or draw(group_counts(into, out))
     size, spread, place = draw(geometries(axes))
@@ -217,11 +235,32 @@ def batch_norms(
     return norm | {"eps": constant}
 
 
+def _rank(rank: int | None, given: dict[str, int | Sequence[int] | None]) -> int | None:
+    """Return the number of axes that arguments tell, which have to agree."""
+    for what, value in given.items():
+        if value is None or isinstance(value, int):
+            continue
+        if rank is None:
+            rank = len(value)
+        if len(value) != rank:
+            wanted = counted(rank, "number")
+            raise ValueError(f"{what}={value}: expected {wanted}, one per spatial axis.")
+    return rank
+
+
+def _multiples(groups: int) -> list[int]:
+    """Return counts of channels that can be divided into so many groups."""
+    known = [count for count in COUNTS if count % groups == 0]
+    return list(dict.fromkeys([*known, groups, 2 * groups]))
+
+
 def statistics(rng: np.random.Generator, channels: int, eps: float) -> dict[str, NDArray[Any]]:
     """Return the tensors of a batch norm: variances `4**j - eps`, scales of either sign."""
+    # the least j with 4**j > eps, but not less than -1
+    least = max(-1, math.ceil(math.frexp(eps)[1] / 2)) if eps else -1
     tensors = {
         "running_mean": rng.integers(-8, 9, channels) / 2,
-        "running_var": 4.0 ** rng.integers(-1, 3, channels) - eps,
+        "running_var": 4.0 ** rng.integers(least, least + 4, channels) - eps,
         "weight": rng.choice([-0.5, 0.5, 1, 2, 3], channels),
         "bias": rng.integers(-8, 9, channels) / 4,
     }
