@@ -19,7 +19,9 @@ import reparam
 from reparam import PlanError, fuse_state_dict, verify, verify_text
 from reparam.certificate import Grade
 from reparam.cli import main
+from reparam.grades import Entry
 from reparam.recipe_toml import recipe_of_lines
+from reparam.verify_report import Difference
 
 STAGE = "stage1.1.rbr_reparam"
 PAIR = recipe_of_lines(["conv bn -> conv"], EPS)
@@ -285,6 +287,14 @@ def test_blocks_that_cannot_be_compared_are_blocks_all_the_same(changed, change)
     (found,) = (b for b in report.as_dict()["blocks"] if b["name"] == STAGE)
     assert (found["cause"], found["dtype"], found["worst"]) == (None, None, None)
     assert found["reason"]
+
+
+def test_a_number_without_axes_has_no_place():
+    entry = Entry("scale", (), 2.0, 1.0, 1.0, 1.0)
+    assert str(entry).startswith("is 2, exactly 1: ")
+    assert str(replace(entry, index=(3, 0))).startswith("[3, 0] is 2, exactly 1: ")
+    assert str(Difference("scale", str(entry))).startswith("scale: is 2, exactly")
+    assert str(Difference("w", "[1] is 2")) == "w[1] is 2"
 
 
 def test_arrays_are_told_apart(pair):

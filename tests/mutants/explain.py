@@ -48,16 +48,82 @@ MUTANTS = [
     ),
     *edits(
         "reparam/fits.py",
-        f"{M}::test_a_kernel_whose_bias_says_nothing_is_not_fitted",
+        f"{M}::test_a_bias_of_its_own_contradicts_a_fitted_kernel",
         (
             "bias not asked",
             "if not (slope.any() and more.bias_agrees(family(value))):",
             "if not slope.any():",
         ),
+    ),
+    *edits(
+        "reparam/fits.py",
+        f"{M}::test_a_bias_that_says_nothing_contradicts_nothing",
         (
-            "a bias that says nothing agrees",
+            "a bias that says nothing contradicts",
+            "self._bias_misfit(op) <= max(self._bias_misfit(self.op), rounded)",
             "self._bias_misfit(op) < self._bias_misfit(self.op)",
-            "self._bias_misfit(op) <= self._bias_misfit(self.op)",
+        ),
+    ),
+    *edits(
+        "reparam/screen.py",
+        MISTAKES_TESTS,
+        (
+            "what float32 explains is proved",
+            "return certificate.grade <= Grade.ROUNDING",
+            "return certificate.grade <= Grade.WITHIN",
+            "test_what_explains_other_blocks_is_not_all_that_is_tried",
+        ),
+    ),
+    *edits(
+        "reparam/explain.py",
+        MISTAKES_TESTS,
+        (
+            "one rounding taken for another eps",
+            "or (within and not varied):",
+            "or False:",
+            "test_one_rounding_of_a_scale_that_channels_share_is_no_mistake",
+        ),
+        (
+            "channels that are off tell something",
+            "np.unique([var[gamma != 0], gamma[gamma != 0]], axis=1)",
+            "np.unique([var, gamma], axis=1)",
+            "test_how_many_channels_have_a_scale_of_their_own",
+        ),
+        (
+            "a fit beside the usual constant",
+            "if not found or (varied and not known and not _any_proved(found)):",
+            "if not _any_proved(found):",
+            "test_of_channels_that_share_a_scale_the_usual_constant_is_named",
+        ),
+        (
+            "what explains other blocks is final",
+            "if varied and _any_proved(known):",
+            "if known:",
+            "test_what_explains_other_blocks_is_not_all_that_is_tried",
+        ),
+        (
+            "other blocks not asked",
+            "common = [text for text in texts if counts[text] == most]",
+            "common = list(texts)",
+            "test_what_most_blocks_share_is_meant_in_each",
+        ),
+        (
+            "the luckiest is named",
+            "room = math.log(ALIKE) * math.sqrt(most)",
+            "room = 0.0",
+            "test_what_is_alike_in_all_blocks_is_named_together",
+        ),
+        (
+            "luck adds up in every block",
+            "room = math.log(ALIKE) * math.sqrt(most)",
+            "room = math.log(ALIKE) * most",
+            "test_what_is_alike_in_all_blocks_is_named_together",
+        ),
+        (
+            "arithmetic in its own dtype called narrower",
+            "    if found or within:\n",
+            "    if found:\n",
+            "test_arithmetic_in_the_stored_dtype_is_no_mistake",
         ),
     ),
     *edits(
@@ -147,17 +213,17 @@ MUTANTS = [
         f"{M}::test_the_certificate_of_the_right_fold_may_be_given",
         (
             "an identical block explained",
-            "if right.grade <= Grade.ROUNDING or right.reason:",
-            "if right.reason:",
+            "if right.grade <= Grade.ROUNDING or right.reason or",
+            "if right.reason or",
         ),
         (
             "a broken block explained",
-            "if right.grade <= Grade.ROUNDING or right.reason:",
-            "if right.grade <= Grade.ROUNDING:",
+            "if right.grade <= Grade.ROUNDING or right.reason or",
+            "if right.grade <= Grade.ROUNDING or",
         ),
     ),
     *edits(
-        "reparam/explain.py",
+        "reparam/screen.py",
         NOT,
         (
             "no better than the right fold",
@@ -167,7 +233,7 @@ MUTANTS = [
         ("only a few rows compared", "for most in (1, None):", "for most in ():"),
     ),
     *edits(
-        "reparam/explain.py",
+        "reparam/screen.py",
         f"{M}::test_a_constant_as_float32_holds_it",
         (
             "what rounding explains is not explained",
@@ -183,6 +249,10 @@ MUTANTS = [
             "if fixed and _least(fixed) <= ALIKE * _least(found):",
             "if False:",
         ),
+    ),
+    *edits(
+        "reparam/screen.py",
+        f"{M}::test_other_dtypes_of_the_result",
         (
             "units of the stored dtype",
             "FORMATS[arithmetic(dtype)].epsilon if loose",
@@ -192,19 +262,19 @@ MUTANTS = [
     *edits(
         "reparam/explain.py",
         f"{M}::test_no_more_than_three_are_named",
-        ("all of them named", "texts[:MOST_NAMES] + more", "texts"),
+        ("all of them named", "[*texts[:MOST_NAMES], *more]", "texts"),
     ),
     *edits(
         "reparam/explain.py",
         TIES,
         (
             "only the first named",
-            'return " or ".join(texts[:MOST_NAMES] + more)',
-            "return texts[0]",
+            'return " or ".join([*texts[:MOST_NAMES], *more])',
+            'return next(iter(texts), "")',
         ),
     ),
     *edits(
-        "reparam/explain.py",
+        "reparam/screen.py",
         f"{M}::test_statistics_taken_wrongly",
         (
             "every weight has to be near at once",

@@ -183,8 +183,8 @@ MUTANTS = [
         ("norms exchanged one way", "{one: two, two: one}", "{one: two}"),
         (
             "norms of a block not taken together",
-            'yield f"with the norms of block {name!r}", _with_norms(fusion.op, new)',
-            "continue",
+            "yield text, _with_norms(fusion.op, new)\n        behind",
+            "behind",
         ),
         (
             "norms of other blocks not taken one by one",
@@ -311,6 +311,22 @@ MUTANTS = [
             'leaf.weight.rpartition(".")[0] or leaf.weight',
             'leaf.weight.rpartition(".")[0]',
             "test_layers_by_name",
+        ),
+    ),
+    *edits(
+        "reparam/branch_mistakes.py",
+        "tests/test_mistakes.py",
+        (
+            "neighbours need the same branches",
+            "    names = {path(norm)",
+            "    return {}\n    names = {path(norm)",
+            "test_norms_of_a_block_without_an_identity[1]",
+        ),
+        (
+            "norms of an identity go along",
+            "if norm not in bare}",
+            "}",
+            "test_norms_of_a_block_without_an_identity[0]",
         ),
     ),
 ]

@@ -24,7 +24,12 @@ MUTANTS = [
         ),
         (
             "missing tensors forgotten",
-            "self.found.missing += [f.kernel.name for f in lost] + away",
+            "self.found.missing += away",
+            "pass",
+        ),
+        (
+            "missing blocks forgotten",
+            "self.found.lost = {f.name: f.kernel.name for f in lost}",
             "pass",
         ),
         (
@@ -61,7 +66,7 @@ MUTANTS = [
         f"{PAIR}::test_a_train_form_equals_itself_and_counters_do_not_count",
         (
             "counters are missed",
-            "return [n for n in names if not _counts(n)]",
+            "return [n for n in names if not only_for_training(n)]",
             "return list(names)",
         ),
     ),
@@ -70,7 +75,7 @@ MUTANTS = [
         f"{PAIR}::test_counters_of_one_file_are_told",
         (
             "counters are not told",
-            "self.found.counters += [n for n in names if _counts(n)]",
+            "self.found.counters += [n for n in names if only_for_training(n)]",
             "pass",
         ),
     ),

@@ -51,7 +51,7 @@ MUTANTS = [
         "tests/test_testing.py::test_images_are_of_any_size_up_to_the_largest",
         (
             "images of one size",
-            "[draw(st.integers(min(least, end), end)) for _ in range(rank)]",
+            "[draw(st.integers(least, max(least, end))) for _ in range(rank)]",
             "[end] * rank",
         ),
     ),
@@ -72,8 +72,8 @@ MUTANTS = [
         NORMS,
         (
             "variances drawn without eps",
-            "rng.integers(-1, 3, channels) - eps",
-            "rng.integers(-1, 3, channels)",
+            "rng.integers(least, least + 4, channels) - eps",
+            "rng.integers(least, least + 4, channels)",
         ),
         (
             "weights of norms drawn in thirds",
@@ -297,6 +297,43 @@ MUTANTS = [
             "a recipe itself not taken",
             "isinstance(names, str | PathLike | Recipe) else",
             "isinstance(names, str | PathLike) else",
+        ),
+    ),
+    *edits(
+        "reparam/testing/layers.py",
+        "tests/test_testing.py",
+        (
+            "fewest pixels forgotten in volumes",
+            "draw(st.integers(least, max(least, end)))",
+            "draw(st.integers(min(least, end), end))",
+            "test_images_have_at_least_as_many_pixels",
+        ),
+        (
+            "negative variances where eps is large",
+            "least = max(-1, math.ceil(math.frexp(eps)[1] / 2)) if eps else -1",
+            "least = -1",
+            "test_variances_are_positive_whatever_eps_is",
+        ),
+        (
+            "groups that do not divide",
+            "if groups and count and count % groups:",
+            "if False:",
+            "test_groups_divide_the_numbers_of_channels",
+        ),
+        (
+            "axes of a sequence ignored",
+            "axes = draw(ranks) if axes is None else axes",
+            "axes = draw(ranks) if rank is None else rank",
+            "test_a_sequence_tells_how_many_axes_there_are",
+        ),
+    ),
+    *edits(
+        "reparam/testing/equivalence.py",
+        "tests/test_equivalence.py::test_nothing_to_fuse_is_no_proof",
+        (
+            "nothing fused passes",
+            "if chosen is not None and not report.plan.fusions:",
+            "if False:",
         ),
     ),
 ]

@@ -89,12 +89,12 @@ MUTANTS = [
         ),
     ),
     *edits(
-        "reparam/comparison.py",
+        "reparam/verifying.py",
         f"{VERIFY}::test_digests_tell_which_files_were_compared",
         (
             "digests of the other file",
-            '(("before", self.old), ("after", self.new))',
-            '(("before", self.new), ("after", self.old))',
+            'files = {"before": before, "after": after}',
+            'files = {"before": after, "after": before}',
         ),
     ),
     *edits(
@@ -139,12 +139,12 @@ MUTANTS = [
         f"{VERIFY}::test_the_network_bound_is_attained",
         (
             "to first order",
-            "return math.expm1(exponent) if exponent < MOST_EXPONENT else math.inf",
+            "return math.expm1(exponent) if bounded else math.inf",
             "return self.rho",
         ),
         (
             "the largest rho",
-            "return math.expm1(exponent) if exponent < MOST_EXPONENT else math.inf",
+            "return math.expm1(exponent) if bounded else math.inf",
             "return max(b.rho for b in self.blocks)",
         ),
     ),
@@ -163,8 +163,8 @@ MUTANTS = [
         ),
         (
             "all differences are shown",
-            "for d in report.problems[:shown]]",
-            "for d in report.problems]",
+            "for difference in report.problems[:shown]]",
+            "for difference in report.problems]",
         ),
     ),
     *edits(
@@ -196,7 +196,7 @@ MUTANTS = [
         f"{VERIFY}::test_what_the_user_accepts",
         (
             "any max_rho",
-            "    if max_rho is not None and not (math.isfinite(max_rho) and max_rho >= 0):\n",
+            "    if max_rho is not None and not (_is_number(max_rho) and 0 <= max_rho < math.inf):\n",
             "    if False:\n",
         ),
     ),
@@ -205,8 +205,8 @@ MUTANTS = [
         f"{VERIFY}::test_wrong_eps",
         (
             "eps not handed on",
-            "plan = _plan(old, recipe, eps, hints)",
-            "plan = _plan(old, recipe, None, hints)",
+            "plan = _plan(old, recipe, eps, hints,",
+            "plan = _plan(old, recipe, None, hints,",
         ),
     ),
     *edits(
@@ -310,8 +310,8 @@ MUTANTS = [
         ),
         (
             "largest rho for the sum",
-            "return sum(block.rho for block in self.blocks)",
-            "return max((block.rho for block in self.blocks), default=0.0)",
+            "else sum(block.rho for block in self.blocks)",
+            "else max((block.rho for block in self.blocks), default=0.0)",
             "test_our_own_output",
         ),
         (
@@ -342,5 +342,74 @@ MUTANTS = [
             "return NOT_COVERED",
             "test_what_a_graph_tells_is_not_assumed",
         ),
+    ),
+    *edits(
+        "reparam/verify_report.py",
+        f"{VERIFY}::test_what_no_certificate_covers_leaves_the_network_without_a_bound",
+        (
+            "network of blocks only",
+            "bounded = exponent < MOST_EXPONENT and not self.uncertified",
+            "bounded = exponent < MOST_EXPONENT",
+        ),
+        ("sum of blocks only", "return math.inf if self.uncertified else sum", "return sum"),
+        ("C of blocks only", "        if self.uncertified:\n", "        if False:\n"),
+    ),
+    *edits(
+        "reparam/verify_text.py",
+        f"{VERIFY}::test_what_no_certificate_covers_leaves_the_network_without_a_bound",
+        ("a missing bound not told", "    elif report.uncertified:\n", "    elif False:\n"),
+    ),
+    *edits(
+        "reparam/comparison.py",
+        VERIFY_TESTS,
+        (
+            "NaN in both files not told",
+            "                self._finite(before)\n",
+            "",
+            "test_what_is_not_finite_in_both_files_is_told",
+        ),
+        (
+            "rounded tables are in a certificate",
+            "            self.uncertified.append(after)\n",
+            "",
+            "test_what_no_certificate_covers_leaves_the_network_without_a_bound[a table rounded]",
+        ),
+        (
+            "broken blocks are none",
+            "            self.blocks.append(broken(block, what))\n",
+            "",
+            "test_blocks_that_cannot_be_compared_are_blocks_all_the_same",
+        ),
+    ),
+    *edits(
+        "reparam/grades.py",
+        VERIFY_TESTS,
+        (
+            "place of a scalar",
+            ' if self.index else ""',
+            "",
+            "test_a_number_without_axes_has_no_place",
+        ),
+        (
+            "one number are",
+            'are = "is" if self.off == 1 else "are"',
+            'are = "are"',
+            "test_one_unit_in_the_last_place_of_one_weight[index0-1]",
+        ),
+    ),
+    *edits(
+        "reparam/verifying.py",
+        VERIFY_TESTS,
+        (
+            "both sides called AFTER",
+            '_label(before, "BEFORE")',
+            '_label(before, "AFTER")',
+            "test_arrays_are_told_apart",
+        ),
+    ),
+    *edits(
+        "reparam/verifying.py",
+        f"{PAIR}::test_empty_files",
+        ("nothing compared is equal", "if not (old.tensors or new.tensors):", "if False:"),
     ),
 ]
