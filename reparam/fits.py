@@ -97,8 +97,7 @@ def shortest(low: float, high: float) -> float:
 class Fitter:
     """Finds the member of a family of operations that comes closest to AFTER.
 
-    The kernel is fitted. The bias is asked whether it agrees, so that a kernel which was only
-    scaled passes for no mistake in the statistics.
+    The kernel is fitted; the certificate of what is found judges the bias too.
 
     Args:
         op: The block of BEFORE.
@@ -135,7 +134,7 @@ class Fitter:
         if self.exact and few.interval(family, value, slope) is None:
             return None
         value, slope = more.improve(value, family, MORE_STEPS)
-        if not (slope.any() and more.bias_agrees(family(value))):
+        if not slope.any():
             return None
         found = more.interval(family, value, slope)
         return found if found or self.exact else more.estimate(family, value, slope)
@@ -161,17 +160,15 @@ class Sample:
         self._form = FORMATS[stored.dtypes[0]] if stored.plain else None
         self._epsilon = FORMATS[arithmetic(stored.dtypes[0])].epsilon
         self._like = Folder(op, before).conv(self._rows[0])
-        found = [stored.rows(rows) for rows in self._rows]
-        self._kernel = self._stack([kernel.astype(np.float64) for kernel, _ in found])
-        self._bias = np.concatenate([bias.astype(np.float64) for _, bias in found])
-        sizes, bias_sizes = self._fold(positive(op), magnitudes(op, before))
-        self._weights, self._bias_weights = _inverse(sizes), _inverse(bias_sizes)
-        self._sizes = sizes
+        found = (stored.rows(rows)[0] for rows in self._rows)
+        self._kernel = self._stack([kernel.astype(np.float64) for kernel in found])
+        self._sizes = self._fold(positive(op), magnitudes(op, before))
+        self._weights = _inverse(self._sizes)
 
     def misfit(self, op: Operation) -> float:
         """Return how far an operation's kernel is from AFTER's: squares of it, relative to A."""
         try:
-            kernel = self._fold(op)[0]
+            kernel = self._fold(op)
         except ReparamError:
             return math.inf
         return float((((kernel - self._kernel) * self._weights) ** 2).sum())
@@ -180,11 +177,6 @@ class Sample:
         """Return whether an operation's kernel is AFTER's but for what rounding may explain."""
         return self.misfit(op) <= self._kernel.size * (NEAR * self._epsilon) ** 2
 
-    def bias_agrees(self, op: Operation) -> bool:
-        """Return whether an operation's bias is AFTER's, or nearer to it than the right one is."""
-        rounded = len(self._bias) * (FORMATS["float32"].epsilon / 2) ** 2
-        return self._bias_misfit(op) <= max(self._bias_misfit(self.op), rounded)
-
     def improve(
         self, value: float, family: Callable[[float], Operation], steps: int
     ) -> tuple[float, Array]:
@@ -192,8 +184,8 @@ class Sample:
         slope = np.zeros_like(self._kernel)
         for _ in range(steps):
             step = 1e-4 * value
-            here = self._fold(family(value))[0]
-            slope = (self._fold(family(value + step))[0] - here) / step
+            here = self._fold(family(value))
+            slope = (self._fold(family(value + step)) - here) / step
             new = value + self._newton(self._kernel - here, slope)
             new = min(max(new, value / 16), value * 16)
             done = abs(new - value) <= CLOSE * value
@@ -208,7 +200,7 @@ class Sample:
         """Intersect what all weights allow, if AFTER's are rounded once from float64."""
         if self._form is None:
             return None
-        rest = self._kernel - self._fold(family(value))[0]
+        rest = self._kernel - self._fold(family(value))
         moves = slope != 0
         half = half_unit(self._kernel, self._form) + SLACK * UNIT * self._sizes
         middle = rest[moves] / slope[moves]
@@ -223,7 +215,7 @@ class Sample:
         They may agree by chance, so each is taken to be off by one rounding at least; or all be
         off together, if they have the same variance.
         """
-        rest = (self._kernel - self._fold(family(value))[0]) * self._weights
+        rest = (self._kernel - self._fold(family(value))) * self._weights
         slope = slope * self._weights
         scatter = (slope * rest).sum(axis=1)
         least = np.abs(slope).sum(axis=1) * FORMATS["float32"].epsilon / 2
@@ -231,18 +223,13 @@ class Sample:
         error = max(SIGMAS * math.sqrt(spread), float(least.sum())) / float((slope * slope).sum())
         return Fit(value - error, value + error)
 
-    def _fold(self, op: Operation, read: Read | None = None) -> tuple[Array, Array]:
+    def _fold(self, op: Operation, read: Read | None = None) -> Array:
         folder = Folder(op, read or self._read)
-        convs = [folder.conv(rows) for rows in self._rows]
-        return self._stack([c.kernel for c in convs]), np.concatenate([c.bias for c in convs])
+        return self._stack([folder.conv(rows).kernel for rows in self._rows])
 
     def _stack(self, kernels: list[Array]) -> Array:
         turned = [outputs_first(kernel, self._like) for kernel in kernels]
         return np.concatenate([t.reshape(len(t), -1) for t in turned])
-
-    def _bias_misfit(self, op: Operation) -> float:
-        bias = self._fold(op)[1]
-        return float((((bias - self._bias) * self._bias_weights) ** 2).sum())
 
     def _newton(self, rest: Array, slope: Array) -> float:
         slope, rest = slope * self._weights, rest * self._weights

@@ -238,3 +238,26 @@ def test_the_default_origin_is_the_centre(size, dilation, origin):
 def test_a_linear_layer_beside_a_strided_convolution_takes_its_stride(first):
     branches = [Conv(np.ones((1, 1))), Conv(np.ones((1, 1, 3)), stride=2)]
     assert sum_branches(branches if first else branches[::-1]).stride == (2,)
+
+
+# --- cases that random layers seldom hit ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_kernels_of_one_size_and_other_origins_are_not_added_tap_by_tap(transposed):
+    kernel = np.array([[[1.0, 2.0, 4.0]]])
+    one, two = (Conv(kernel, origin=o, transposed=transposed) for o in (1, 0))
+    total = sum_branches([one, two])
+    assert (total.kernel.tolist(), total.origin) == ([[[1, 3, 6, 4]]], (1,))
+
+
+def test_every_output_of_a_group_has_a_scale_of_its_own():
+    conv = Conv(np.ones((6, 1, 1)), groups=3)
+    factors = np.arange(1.0, 7)
+    fused = fuse_conv_bn(conv, np.zeros(6), np.ones(6), factors, eps=0.0)
+    assert fused.kernel[:, 0, 0].tolist() == factors.tolist()
+
+
+def test_a_kernel_of_one_row_is_not_pointwise():
+    assert not Conv(np.ones((1, 1, 1, 3))).pointwise
+    assert Conv(np.ones((1, 1, 1, 1))).pointwise

@@ -264,6 +264,20 @@ def test_a_train_form_with_other_numbers(kind, seed, other):
         assert found.grade > Grade.ROUNDING
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_one_unit_in_a_small_weight_of_a_train_form(seed):
+    """Nothing was rounded there, so it is no rounding, however small beside what it is added to."""
+    made, *_ = folded("rep", seed)
+    for name, values in made.tensors.items():
+        if values.ndim > 2:
+            other = values.copy()
+            place = np.abs(np.where(values == 0, np.inf, values)).argmin()
+            other.flat[place] = np.nextafter(other.flat[place], np.float32(np.inf))
+            after = reader(made.tensors | {name: other})
+            found = certify("f", made.op, made.read, made.op, after)
+            assert found.grade > Grade.ROUNDING
+
+
 def test_a_train_form_in_another_dtype():
     made, _, _ = folded("rep", 0)
     same = {n: v.astype(np.float64) for n, v in made.tensors.items()}

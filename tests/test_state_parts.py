@@ -10,7 +10,7 @@ from reparam.keras_names import from_keras
 from reparam.parsing import parse
 from reparam.recipe import Block, Eps, Keep, Spelling
 from reparam.recipe_toml import recipe_of_lines
-from reparam.testing.kinds import Widths, kinds
+from reparam.testing.kinds import Widths, draw_widths, kinds
 from reparam.testing.lines import bound_lines
 from reparam.testing.names import meet
 from reparam.testing.places import Place, Site, holes_of, place_of, sites
@@ -256,3 +256,11 @@ def test_nothing_that_is_not_optional_is_left_out():
 def test_what_the_layers_of_a_line_are(text, expected):
     tree = parse(text).tree
     assert [kinds(tree)[layer.name] for layer in layers(tree)] == expected
+
+
+def test_an_identity_within_has_the_width_of_the_whole():
+    rng = np.random.default_rng(0)
+    inner = parse("one bn (two[kernel=1] norm + id) three[kernel=1] -> x").tree
+    plain = parse("one bn two[kernel=1] -> x").tree
+    assert all(w.middle == w.inputs for w in (draw_widths(inner, rng) for _ in range(50)))
+    assert any(w.middle != w.inputs for w in (draw_widths(plain, rng) for _ in range(50)))

@@ -226,7 +226,7 @@ SUMS = edits(
         "origin not compared",
         "(t.space, t.dilation, t.origin) for t",
         "(t.space, t.dilation) for t",
-        "test_a_sum_of_branches_is_the_sum_of_their_outputs",
+        "test_kernels_of_one_size_and_other_origins_are_not_added_tap_by_tap",
     ),
     (
         "dilation not compared",
@@ -344,7 +344,7 @@ COVERED = [
             "scales of a depthwise layer in the other order",
             "        return scale_rows(kernel, factors)\n",
             "        return scale_rows(kernel, factors.reshape(-1, conv.groups).T.ravel())\n",
-            "test_a_fused_norm_is_the_norm_after_the_convolution",
+            "test_every_output_of_a_group_has_a_scale_of_its_own",
         ),
     ),
 ]

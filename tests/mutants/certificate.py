@@ -230,7 +230,7 @@ MUTANTS = [
     ),
     *edits(
         "reparam/certificate.py",
-        TRAIN,
+        f"{CERT}::test_one_unit_in_a_small_weight_of_a_train_form",
         (
             "a folded block counts as rounded",
             'rounded = form if self.stored.plain else FORMATS["float64"]',

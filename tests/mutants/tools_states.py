@@ -180,7 +180,6 @@ MUTANTS = [
         "reparam/testing/kinds.py",
         STATES,
         ("an identity of another width", "outputs = inputs if told or", "outputs = inputs if"),
-        ("an identity within of another width", "inputs if inner else middle", "middle"),
         ("widths that settle nothing", "return Widths(6, 4, 4, 1)", "return Widths(4, 4, 4, 1)"),
         ("a shared norm of two widths", "if shared:", "if False:"),
     ),
@@ -269,5 +268,10 @@ MUTANTS = [
             'return "" if claimed ==',
             'return "" if True or claimed ==',
         ),
+    ),
+    *edits(
+        "reparam/testing/kinds.py",
+        "tests/test_state_parts.py::test_an_identity_within_has_the_width_of_the_whole",
+        ("an identity within of another width", "inputs if inner else middle", "middle"),
     ),
 ]
