@@ -259,5 +259,5 @@ def test_every_output_of_a_group_has_a_scale_of_its_own():
 
 
 def test_a_kernel_of_one_row_is_not_pointwise():
-    assert not Conv(np.ones((1, 1, 1, 3))).pointwise
+    assert not Conv(np.ones((1, 1, 1, 3)), origin=0).pointwise
     assert Conv(np.ones((1, 1, 1, 1))).pointwise
