@@ -199,6 +199,7 @@ class Comparison:
                 after_op=pair.after,
                 right=block,
                 likely=likely,
+                enough=sum(map(bool, found.values())) >= SEARCHED,
             )
             failed += not causes
             found[place] = {relative(cause, fusion): rest for cause, rest in causes.items()}
@@ -272,6 +273,9 @@ FEW = 0.3
 
 FEWEST = 0.01
 """Fewer are what rounding twice does, through float32 to float16, or an edit: no mistake in all."""
+
+SEARCHED = 4
+"""Blocks in which all known mistakes are tried, before those that explain them are tried alone."""
 
 MOST_FAILED = 8
 """Blocks that no known mistake explains before others are left alone."""

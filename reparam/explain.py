@@ -63,6 +63,7 @@ def explain(
     after_op: Operation | None = None,
     right: Certificate | None = None,
     likely: Collection[str] = (),
+    enough: bool = False,
 ) -> dict[str, float]:
     """Find the known mistakes that explain AFTER; `settle` says which are meant.
 
@@ -74,6 +75,8 @@ def explain(
         after_op: The block of AFTER, if it is not what the plan would have written.
         right: The certificate of the right fold, if it is known already.
         likely: What explains other blocks, with names as `relative` gives them; tried first.
+        enough: Whether nothing else has to be tried if one of them fits; else only if one gives
+            AFTER to its last bits.
 
     Returns:
         By what completes "AFTER was fused", e.g. `with eps=0.001`, what is left of C if that was
@@ -93,7 +96,7 @@ def explain(
     every = candidates(fusion, fusions, before, after, target)
     tried = list(itertools.islice(every, max(WORK // work(fusion.op), LEAST)))
     known = screen.fitting(c for c in tried if relative(c.text, fusion) in likely)
-    if varied and _any_proved(known):
+    if known and (enough or (varied and _any_proved(known))):
         return _named(known)
     found = screen.fitting(tried)
     if not found or (varied and not known and not _any_proved(found)):

@@ -674,6 +674,8 @@ def test_what_explains_other_blocks_is_not_all_that_is_tried():
         found = explain(*arguments)
         assert list(found)[:known] == ["with eps=1e-05", "with eps=1.001e-05"][:known]
         assert explain(*arguments, likely=["with eps=1.001e-05"]) == found
+        alone = explain(*arguments, likely=["with eps=1.001e-05"], enough=True)
+        assert list(alone) == ["with eps=1.001e-05"]
 
 
 def test_one_number_or_one_sign_is_no_arithmetic():

@@ -84,8 +84,14 @@ MUTANTS = [
         ),
         (
             "what explains other blocks is final",
-            "if varied and _any_proved(known):",
+            "if known and (enough or (varied and _any_proved(known))):",
             "if known:",
+            "test_what_explains_other_blocks_is_not_all_that_is_tried",
+        ),
+        (
+            "everything is tried in every block",
+            "if known and (enough or (varied and _any_proved(known))):",
+            "if known and varied and _any_proved(known):",
             "test_what_explains_other_blocks_is_not_all_that_is_tried",
         ),
         (
