@@ -18,7 +18,7 @@ from reparam.proof import FoldCheck
 from reparam.rounding import FORMATS, round_to
 from reparam.similar import plain_op
 from reparam.slabs import BlockReader
-from reparam.tensor_bytes import same_bytes
+from reparam.tensor_bytes import finite, same_bytes
 from reparam.verify_report import Difference, VerifyReport
 
 if TYPE_CHECKING:
@@ -236,8 +236,7 @@ class Comparison:
 
     def _finite(self, name: str) -> None:
         """Note a tensor that makes outputs NaN or infinite, although in both files alike."""
-        dtype = self.old.tensors[name].dtype
-        if dtype in FORMATS and not np.isfinite(self.old.read(name).astype(np.float64)).all():
+        if self.old.tensors[name].dtype in FORMATS and not finite(self.old, name):
             self.notes.append(f"{name} holds NaN or infinity, in both files alike")
             self.uncertified.append(name)
 

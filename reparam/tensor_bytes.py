@@ -1,10 +1,13 @@
-"""Comparing tensors of two checkpoints byte by byte, without holding them in memory."""
+"""Looking through tensors of checkpoints, without holding them in memory."""
 
 from __future__ import annotations
 
+import math
 from hashlib import sha256
 from itertools import zip_longest
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +24,19 @@ def same_bytes(one: Reader, name: str, two: Reader, other: str) -> bool:
         return False
     left, right = _pieces(one.chunks(name)), _pieces(two.chunks(other))
     return all(a == b for a, b in zip_longest(left, right))
+
+
+def finite(reader: Reader, name: str) -> bool:
+    """Return whether all numbers of a tensor of floats are finite."""
+    shape = reader.tensors[name].shape
+    if not shape:
+        return bool(np.isfinite(reader.read(name)))
+    rows = max(PIECE // max(math.prod(shape[1:]), 1), 1)
+    starts = range(0, shape[0], rows)
+    return all(
+        np.isfinite(reader.read(name, (start, min(start + rows, shape[0])))).all()
+        for start in starts
+    )
 
 
 def digest(chunks: Iterator[bytes]) -> str:

@@ -17,10 +17,12 @@ from safetensors.numpy import load_file, save_file
 
 import reparam
 from reparam import PlanError, fuse_state_dict, verify, verify_text
+from reparam.arrays import ArrayReader
 from reparam.certificate import Grade
 from reparam.cli import main
 from reparam.grades import Entry
 from reparam.recipe_toml import recipe_of_lines
+from reparam.tensor_bytes import finite
 from reparam.verify_report import Difference
 
 STAGE = "stage1.1.rbr_reparam"
@@ -254,6 +256,17 @@ def test_what_no_certificate_covers_leaves_the_network_without_a_bound(change):
     found = json.loads(json.dumps(report.as_dict(), allow_nan=False))
     assert found["network"]["rho"] is found["network"]["bound"] is found["certificate"] is None
     assert found["uncertified"] == list(report.uncertified)
+
+
+@pytest.mark.parametrize("shape", [(), (7,), (5, 3), (0, 4), (4, 0), (3000, 700)])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "float8_e5m2"])
+def test_a_number_that_is_not_finite_is_found_wherever_it_is(shape, dtype):
+    values = np.ones(shape).astype(dtype)
+    assert finite(ArrayReader({"x": values}), "x")
+    for place in {0, values.size // 2, values.size - 1} if values.size else ():
+        other = values.copy()
+        other.reshape(-1)[place] = np.nan
+        assert not finite(ArrayReader({"x": other}), "x")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
