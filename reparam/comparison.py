@@ -105,6 +105,8 @@ class Comparison:
         max_rho: float | None,
     ) -> VerifyReport:
         """Return what was found."""
+        order = {fusion.name: place for place, fusion in enumerate(self.plan.fusions)}
+        self.blocks.sort(key=lambda block: order.get(block.name, len(order)))
         return VerifyReport(
             before=before,
             after=after,

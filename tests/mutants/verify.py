@@ -375,6 +375,12 @@ MUTANTS = [
             "test_what_no_certificate_covers_leaves_the_network_without_a_bound[a table rounded]",
         ),
         (
+            "broken blocks behind all others",
+            "        self.blocks.sort(key=lambda block: order.get(block.name, len(order)))\n",
+            "",
+            "test_blocks_that_cannot_be_compared_are_blocks_all_the_same[and another layer]",
+        ),
+        (
             "broken blocks are none",
             "            self.blocks.append(broken(block, what))\n",
             "",
