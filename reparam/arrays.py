@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reparam.checkpoint import TensorInfo
+from reparam.checkpoint import Closing, TensorInfo
 from reparam.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from types import TracebackType
-    from typing import Self
 
     from numpy.typing import NDArray
 
 
-class ArrayReader:
+class ArrayReader(Closing):
     """NumPy arrays by name, with PyTorch's names and axes; see `reparam.checkpoint.Reader`.
 
     Args:
@@ -60,14 +58,3 @@ class ArrayReader:
 
     def close(self) -> None:
         """Do nothing: there is no file."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -171,6 +171,25 @@ class Reader(Protocol):
     ) -> None: ...
 
 
+class Closing:
+    """What readers share: leaving the `with` block closes them."""
+
+    def close(self) -> None:
+        """Release the file."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
 @runtime_checkable
 class Writer(Protocol):
     """A checkpoint being written; leaving the `with` block without `commit` leaves nothing."""
@@ -207,3 +226,11 @@ def config_beside(path: Path) -> Path:
     for suffix in (".weights.h5", ".weights.json", path.suffix):
         name = name.removesuffix(suffix) if suffix and name == path.name else name
     return path.with_name(f"{name}.config.json")
+
+
+def hints_after(before: Hints, after: Path) -> Hints:
+    """Return what is known of AFTER: the graph beside it, where `fuse` puts it, or BEFORE's."""
+    if before.config is None:
+        return Hints()
+    beside = config_beside(after)
+    return Hints(config=beside if beside.is_file() else before.config)

@@ -180,7 +180,7 @@ class Comparison:
             return
         from reparam.explain import explain, relative, settle  # noqa: PLC0415  where files differ
 
-        failed = skipped = 0
+        explained = failed = skipped = 0
         found: dict[int, dict[str, float]] = {}
         likely: set[str] = set()
         for place, pair in sorted(self.unexplained, key=lambda x: self.blocks[x[0]].numbers):
@@ -201,8 +201,9 @@ class Comparison:
                 after_op=pair.after,
                 right=block,
                 likely=likely,
-                enough=sum(map(bool, found.values())) >= SEARCHED,
+                enough=explained >= SEARCHED,
             )
+            explained += bool(causes)
             failed += not causes
             found[place] = {relative(cause, fusion): rest for cause, rest in causes.items()}
             likely.update(found[place])

@@ -6,11 +6,11 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from reparam.checkpoint import Closing
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
-    from types import TracebackType
-    from typing import Self
 
     from numpy.typing import NDArray
 
@@ -57,7 +57,7 @@ def _translated(name: str, prefix: tuple[str, str]) -> str:
     return on + name.removeprefix(off)
 
 
-class PrefixReader:
+class PrefixReader(Closing):
     """Another reader's tensors under names with a prefix more or less.
 
     Args:
@@ -100,14 +100,3 @@ class PrefixReader:
     def close(self) -> None:
         """Release the file."""
         self._reader.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

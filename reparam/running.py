@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from reparam.bounds import UNIT
-from reparam.checkpoint import Hints, config_beside
+from reparam.checkpoint import hints_after
 from reparam.deploy_form import DeployForm
 from reparam.dyadic import dyadic_tensors
 from reparam.dyadic_numbers import draw, dyadic_image
 from reparam.errors import RunError
 from reparam.file_formats import open_checkpoint
+from reparam.planning import make_hints
 from reparam.rounding import FORMATS
 from reparam.run_report import Check, RunReport
 
@@ -108,31 +109,22 @@ def run(
 
     Raises:
         RunError: The framework is missing, or a model cannot be built, loaded or run.
+        PlanError: `input_size` is no size.
         CheckpointError: A file is malformed, or holds tensors that cannot be read as numbers.
     """
     if framework not in _ADAPTERS:
         raise RunError(f"framework={framework!r}: expected {' or '.join(_ADAPTERS)}.")
     adapter: Any = import_module(_ADAPTERS[framework])
-    hints, hints_after = _hints(after, input_size if framework == "keras" else None, config)
+    hints = make_hints(input_size if framework == "keras" else None, config)
     file = None if model is None else Path(model)
     with (
         open_checkpoint(Path(before), hints) as old,
-        open_checkpoint(Path(after), hints_after) as new,
+        open_checkpoint(Path(after), hints_after(hints, Path(after))) as new,
     ):
         runner: Runner = adapter.open_runner(old, new, file, input_size)
         form = DeployForm(plan, old, new, renamed or {})
         checks = (_dyadic(runner, plan, old, form), *_real(runner, old, new, form))
     return RunReport(runner.framework, None if file is None else str(file), checks, runner.notes)
-
-
-def _hints(
-    after: str | PathLike[str], size: tuple[int, ...] | None, config: str | PathLike[str] | None
-) -> tuple[Hints, Hints]:
-    """Return what the user adds to both files, as `verify` reads them."""
-    if config is None:
-        return Hints(size), Hints()
-    beside = config_beside(Path(after))
-    return Hints(size, Path(config)), Hints(config=beside if beside.is_file() else Path(config))
 
 
 def _dyadic(runner: Runner, plan: Plan, old: Reader, form: DeployForm) -> Check:

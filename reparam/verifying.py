@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from reparam.arrays import ArrayReader
 from reparam.binding import bind
-from reparam.checkpoint import Hints, config_beside
+from reparam.checkpoint import Hints, hints_after
 from reparam.comparison import Comparison
 from reparam.environment import check_environment
 from reparam.errors import DeployFormError, PlanError
@@ -95,12 +95,10 @@ def verify(
     check_environment()
     if max_rho is not None and not (_is_number(max_rho) and 0 <= max_rho < math.inf):
         raise PlanError(f"max_rho={max_rho!r}: expected a finite number of at least 0.")
-    hints, hints_after = make_hints(input_size, config), Hints()
-    if hints.config is not None and not _in_memory(after):
-        beside = config_beside(Path(cast("str", after)))
-        hints_after = Hints(config=beside if beside.is_file() else hints.config)
+    hints = make_hints(input_size, config)
+    theirs = Hints() if _in_memory(after) else hints_after(hints, Path(cast("str", after)))
     labels = _label(before, "BEFORE"), _label(after, "AFTER")
-    with _open(before, labels[0], hints) as old, _open(after, labels[1], hints_after) as opened:
+    with _open(before, labels[0], hints) as old, _open(after, labels[1], theirs) as opened:
         new = opened
         if not (old.tensors or new.tensors):
             raise PlanError(f"{labels[0]} and {labels[1]}: no tensors, so nothing to compare.")
@@ -108,7 +106,7 @@ def verify(
         def plan_after() -> Plan:
             own = new.graph is not None  # a graph says all that a user can
             known = (None, None) if own else (recipe, eps)
-            return _plan(new, *known, hints_after, in_memory=_in_memory(after))
+            return _plan(new, *known, theirs, in_memory=_in_memory(after))
 
         try:
             plan = _plan(old, recipe, eps, hints, in_memory=_in_memory(before))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from reparam.checkpoint import Hints, TensorInfo
+from reparam.checkpoint import Closing, Hints, TensorInfo
 from reparam.errors import CheckpointError
 from reparam.layouts import to_torch
 from reparam_adapters.keras_config import parse_config
@@ -22,8 +22,6 @@ from reparam_adapters.strict_json import shown
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
-    from types import TracebackType
-    from typing import Self
 
     from numpy.typing import NDArray
 
@@ -46,7 +44,7 @@ def _malformed(where: str, error: object) -> CheckpointError:
     )
 
 
-class KerasReader:
+class KerasReader(Closing):
     """An open Keras file; see `reparam.checkpoint.Reader`.
 
     Attributes:
@@ -171,17 +169,6 @@ class KerasReader:
     def close(self) -> None:
         """Release the file."""
         self.source.stack.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _find(self, name: str) -> Stored:
         try:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reparam.checkpoint import Form, Hints
+from reparam.checkpoint import Closing, Form, Hints
 from reparam.errors import CheckpointError
 from reparam_adapters.safetensors_header import LENGTH_BYTES, MAX_HEADER, Header, parse
 from reparam_adapters.safetensors_writer import SafetensorsWriter
@@ -25,8 +25,6 @@ from reparam_adapters.strict_json import shown
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
-    from types import TracebackType
-    from typing import Self
 
     from numpy.typing import NDArray
 
@@ -88,7 +86,7 @@ def open_writer(
     return SafetensorsWriter(path, tensors, metadata, overwrite=overwrite)
 
 
-class SafetensorsReader:
+class SafetensorsReader(Closing):
     """An open safetensors file; see `reparam.checkpoint.Reader`."""
 
     def __init__(self, path: Path) -> None:
@@ -185,17 +183,6 @@ class SafetensorsReader:
     def close(self) -> None:
         """Release the file."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _read_header(self, size: int) -> Header:
         prefix = os.pread(self._file.fileno(), LENGTH_BYTES, 0)
